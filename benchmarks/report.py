@@ -1,0 +1,262 @@
+"""What `make bench` prints: one table of ratios of one run, the targets, and what has changed.
+
+The suite records medians here (`benchmarks/conftest.py`), as seconds per profile or per call. After
+a run they stand in ``benchmarks/results/last.json``; ``benchmarks/ratios.json`` keeps the ratios of
+an earlier run, and a ratio that has since fallen by more than a fifth is pointed out. Ratios, since
+every time depends on the machine and on what else it was doing.
+
+    python -m benchmarks.report            print the last run again
+    python -m benchmarks.report --keep     and make its ratios the ones to compare with
+    python -m benchmarks.report --strict   and exit with 1 when a target is missed or a ratio fell
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import statistics
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+FOLDER = pathlib.Path(__file__).parent
+LAST = FOLDER / "results" / "last.json"
+KEPT = FOLDER / "ratios.json"
+
+WORKLOADS = ("W1", "W2", "W3")
+NAIVE = "naive interpreter"
+GENERATED = "generated code"
+GENERATED_RECORDS = "generated code, shared records"
+SHARED = "whichvariant, shared records"
+FRESH = "whichvariant, fresh records"
+BYTES = "whichvariant, bytes to bytes"
+AROUND = "orjson.loads + select + orjson.dumps"
+ROWS = (NAIVE, GENERATED, GENERATED_RECORDS, SHARED, FRESH, BYTES, AROUND)
+
+LEVELS = ("avx512", "avx2", "baseline")
+COMPILE = "load and compile W3"
+SAVED = "load a saved W3"
+RESIDENT = "resident memory of a saved W3"
+SERVING = "the same after 200 profiles"
+
+FALLEN = 0.8
+
+PASSES = 5
+
+Results = Mapping[str, Mapping[str, list[float]]]
+"""Group, then row: the median of each pass, in seconds, or in bytes in the rows of memory. Groups
+are W1 to W3, ``hashing`` with rows like ``murmur3 avx2``, and ``loading``."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One promise of the project, and its measured value, None where it was not measured."""
+
+    text: str
+    value: float | None
+    bound: float
+    kind: Literal["at least", "at most"]
+    unit: str
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the promise is kept, None when it was not measured."""
+        if self.value is None:
+            return None
+        return self.value >= self.bound if self.kind == "at least" else self.value <= self.bound
+
+
+def median(results: Results, group: str, row: str) -> float | None:
+    """The median of a row's passes, None if it was not measured."""
+    values = results.get(group, {}).get(row)
+    return statistics.median(values) if values else None
+
+
+def quotient(results: Results, group: str, above: str, below: str) -> float | None:
+    """How many times longer the first row takes than the second, None unless both were measured.
+
+    The median of the passes' own ratios: what disturbs a machine for seconds disturbs both rows of
+    a pass, and so leaves their ratio alone.
+    """
+    rows = results.get(group, {})
+    pairs = list(zip(rows.get(above, []), rows.get(below, []), strict=False))
+    return statistics.median(one / other for one, other in pairs) if pairs else None
+
+
+def targets(results: Results) -> list[Target]:
+    """Every target with its measured value."""
+    found = [
+        Target(
+            f"{name}: shared records faster than the naive interpreter",
+            quotient(results, name, NAIVE, SHARED),
+            bound,
+            "at least",
+            "x",
+        )
+        for name, bound in zip(WORKLOADS, (15, 120, 250), strict=True)
+    ]
+    found.append(
+        Target(
+            "W2: shared records faster than generated code without records",
+            quotient(results, "W2", GENERATED, SHARED),
+            8,
+            "at least",
+            "x",
+        )
+    )
+    found.extend(
+        Target(
+            f"{name}: bytes to bytes faster than orjson around select",
+            quotient(results, name, AROUND, BYTES),
+            3,
+            "at least",
+            "x",
+        )
+        for name in WORKLOADS
+    )
+    found.extend(
+        Target(
+            f"both murmur3 draws of 200 experiences, against xxh64, {level}",
+            quotient(results, "hashing", f"murmur3 {level}", f"xxh64 {level}"),
+            bound,
+            "at most",
+            "x",
+        )
+        for level, bound in (("avx512", 2), ("avx2", 4))
+    )
+    seconds = median(results, "loading", COMPILE)
+    found.append(Target("load and compile W3", seconds, 1, "at most", "s"))
+    resident = median(results, "loading", RESIDENT)
+    found.append(
+        Target(
+            "resident memory of a compiled W3",
+            None if resident is None else resident / 1e6,
+            20,
+            "at most",
+            "MB",
+        )
+    )
+    return found
+
+
+def ratios(results: Results) -> dict[str, float]:
+    """The ratios worth keeping, all of them better when larger."""
+    found: dict[str, float | None] = {}
+    for name in WORKLOADS:
+        for row in ROWS[1:]:
+            found[f"{name}: {row} / {NAIVE}"] = quotient(results, name, NAIVE, row)
+        found[f"{name}: {BYTES} / {AROUND}"] = quotient(results, name, AROUND, BYTES)
+    for level in LEVELS:
+        found[f"hashing: murmur3 / xxh64, {level}"] = quotient(
+            results, "hashing", f"xxh64 {level}", f"murmur3 {level}"
+        )
+    found[f"loading: {SAVED} / {COMPILE}"] = quotient(results, "loading", COMPILE, SAVED)
+    return {name: round(value, 3) for name, value in found.items() if value is not None}
+
+
+def fallen(now: Mapping[str, float], kept: Mapping[str, float]) -> list[tuple[str, float, float]]:
+    """(name, kept, now) of the ratios that fell by more than a fifth."""
+    return [
+        (name, kept[name], value)
+        for name, value in now.items()
+        if name in kept and value < FALLEN * kept[name]
+    ]
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def shown(value: float | None, unit: str = "") -> str:
+    """Three significant digits, as people write them."""
+    if value is None:
+        return "-"
+    if unit == "x":
+        return f"{value:,.1f}x" if value < 100 else f"{value:,.0f}x"
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:,.{digits}f}{' ' + unit if unit else ''}"
+
+
+def lines(results: Results, kept: Mapping[str, float] | None) -> Iterator[str]:
+    """The report, line by line."""
+    if any(name in results for name in WORKLOADS):
+        yield "All decisions for one profile: microseconds, and how many times faster than naive"
+        yield f"{'':40}" + "".join(f"{name:>11}{'':>9}" for name in WORKLOADS)
+        for row in ROWS:
+            line = f"  {row:38}"
+            for name in WORKLOADS:
+                seconds = median(results, name, row)
+                line += f"{shown(None if seconds is None else seconds * 1e6):>11}"
+                line += f"{shown(quotient(results, name, NAIVE, row), 'x'):>9}"
+            yield line
+    if "hashing" in results:
+        yield ""
+        yield "Both draws of 200 experiences: microseconds"
+        for level in LEVELS:
+            murmur3 = median(results, "hashing", f"murmur3 {level}")
+            xxh64 = median(results, "hashing", f"xxh64 {level}")
+            if murmur3 is not None and xxh64 is not None:
+                ratio = quotient(results, "hashing", f"murmur3 {level}", f"xxh64 {level}")
+                yield (
+                    f"  {level:10} murmur3 {shown(murmur3 * 1e6):>6}"
+                    f"   xxh64 {shown(xxh64 * 1e6):>6}   {shown(ratio, 'x'):>6}"
+                )
+    loading = results.get("loading", {})
+    if loading:
+        yield ""
+        yield "Loading W3"
+        for row, values in loading.items():
+            unit, scale = ("MB", 1e6) if row in {RESIDENT, SERVING} else ("s", 1)
+            yield f"  {row:38}{shown(statistics.median(values) / scale, unit):>14}"
+    yield ""
+    yield "Targets"
+    for target in targets(results):
+        mark = {True: "ok", False: "BELOW", None: "not measured"}[target.met]
+        yield (
+            f"  {target.text:66}{shown(target.value, target.unit):>9}"
+            f"   {target.kind} {target.bound:g} {target.unit:3} {mark}"
+        )
+    yield ""
+    if kept is None:
+        yield "No kept ratios to compare with; `python -m benchmarks.report --keep` keeps these."
+        return
+    dropped = fallen(ratios(results), kept)
+    for name, before, now in dropped:
+        yield f"WARNING  {name}: fell from {shown(before, 'x')} to {shown(now, 'x')}"
+    if not dropped:
+        yield "No ratio fell by more than 20 % since the kept ones (benchmarks/ratios.json)."
+
+
+def read(path: pathlib.Path) -> Any:
+    """A JSON file's content, None where there is no such file."""
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def write(path: pathlib.Path, content: Any) -> None:
+    """A JSON file that is pleasant to compare line by line."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def main() -> int:
+    """The command line above."""
+    parser = argparse.ArgumentParser(description="print the last benchmark run")
+    parser.add_argument("--keep", action="store_true", help="keep this run's ratios")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 on a miss or a fall")
+    options = parser.parse_args()
+    results = read(LAST)
+    if results is None:
+        print("there is no run to report: run `make bench` first", file=sys.stderr)
+        return 1
+    kept = read(KEPT)
+    print("\n".join(lines(results, kept)))
+    missed = any(target.met is False for target in targets(results))
+    dropped = fallen(ratios(results), kept or {})
+    if options.keep:
+        write(KEPT, ratios(results))
+    return 1 if options.strict and (missed or dropped) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

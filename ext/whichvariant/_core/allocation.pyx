@@ -1,0 +1,136 @@
+"""Audience -> traffic -> sticky or distribution -> record, on integers only (SEMANTICS 1 and 4).
+
+This module owns no memory: an `Outcome` belongs to whoever evaluates.
+"""
+# cython: language_level=3
+
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from whichvariant._core.hashing cimport (
+    hash_group, make_stream, mix_salts, wv_stream, xxh64_bytes,
+)
+from whichvariant._core.program cimport ExperienceRow, GraphNode, WalkGroup
+
+cdef extern from "simd.h" nogil:
+    int wv_lowest_bit(uint64_t word)
+
+
+cdef void walk_audiences(Program program, const uint8_t *leaf, Outcome *outcome) noexcept nogil:
+    """Follow every audience's graph from its entry to FALSE (0) or TRUE (1).
+
+    Eight walks are interleaved and all take as many steps as the deepest needs: the ends lead to
+    themselves, so extra steps change nothing, and no branch depends on the data.
+    """
+    cdef const GraphNode *graph = program.graph
+    cdef const WalkGroup *group
+    cdef const GraphNode *node
+    cdef uint8_t *audience = outcome.audience
+    cdef const uint32_t *number
+    cdef const uint32_t *entry
+    cdef uint32_t a, b, c, d, e, f, g, h, i, k, step
+    for k in range(program.n_walk_groups):
+        group = &program.walk_groups[k]
+        entry = program.walk_entry + group.first
+        number = program.walk_audience + group.first
+        if group.count == 8 and group.depth <= 24:
+            a, b, c, d = entry[0], entry[1], entry[2], entry[3]
+            e, f, g, h = entry[4], entry[5], entry[6], entry[7]
+            for step in range(group.depth):
+                a = graph[a].next[leaf[graph[a].leaf]]
+                b = graph[b].next[leaf[graph[b].leaf]]
+                c = graph[c].next[leaf[graph[c].leaf]]
+                d = graph[d].next[leaf[graph[d].leaf]]
+                e = graph[e].next[leaf[graph[e].leaf]]
+                f = graph[f].next[leaf[graph[f].leaf]]
+                g = graph[g].next[leaf[graph[g].leaf]]
+                h = graph[h].next[leaf[graph[h].leaf]]
+            audience[number[0]] = <uint8_t> a
+            audience[number[1]] = <uint8_t> b
+            audience[number[2]] = <uint8_t> c
+            audience[number[3]] = <uint8_t> d
+            audience[number[4]] = <uint8_t> e
+            audience[number[5]] = <uint8_t> f
+            audience[number[6]] = <uint8_t> g
+            audience[number[7]] = <uint8_t> h
+        else:
+            for i in range(group.count):
+                a = entry[i]
+                while a > 1:
+                    node = &graph[a]
+                    a = node.next[leaf[node.leaf]]
+                audience[number[i]] = <uint8_t> a
+
+
+cdef void list_matching(Program program, Outcome *outcome) noexcept nogil:
+    """From audience bytes to `matching`. The bytes are padded with zeros to a multiple of 8."""
+    cdef uint32_t n = 0
+    cdef uint32_t base
+    cdef uint64_t word
+    for base in range(0, program.n_audiences, 8):
+        memcpy(&word, outcome.audience + base, 8)
+        while word:
+            # A byte is 0 or 1, so its lowest bit is the whole of it.
+            outcome.matching[n] = base + <uint32_t> (wv_lowest_bit(word) >> 3)
+            n += 1
+            word &= word - 1
+    outcome.n_matching = n
+
+
+cdef void murmur3_draws(
+    Program program, const uint8_t *low, uint32_t length, Outcome *outcome,
+) noexcept nogil:
+    """The hashes behind every draw, for a stable id given as one byte a UTF-16 code unit."""
+    cdef wv_stream stream
+    cdef uint32_t alignment
+    for alignment in range(4):
+        if program.groups[alignment].lanes:
+            make_stream(low, length, alignment, outcome.words, &stream)
+            hash_group(&program.groups[alignment], &stream, outcome.hashes)
+
+
+cdef void xxh64_draws(
+    Program program, const uint8_t *utf8, size_t length, Outcome *outcome,
+) noexcept nogil:
+    """The same under the xxh64 scheme, for a stable id in UTF-8."""
+    cdef uint32_t half = program.n_lanes // 2
+    mix_salts(
+        program.salts, xxh64_bytes(utf8, length, 0), outcome.hashes, outcome.hashes + half, half)
+
+
+cdef void choose_records(
+    Program program, const int32_t *overrides, Outcome *outcome,
+) noexcept nogil:
+    """The records of everyone who is in, from matching audiences and draws.
+
+    Work grows with the matching audiences, not with all experiences: their members are marked in
+    a bitmap, which then gives them back in the order of experiences.
+    """
+    cdef const uint32_t *hashes = outcome.hashes
+    cdef uint64_t *eligible = outcome.eligible
+    cdef const ExperienceRow *row
+    cdef uint32_t i, k, number, h, piece, record, n = 0
+    cdef uint64_t word
+    memcpy(eligible, program.for_everyone, program.n_words * sizeof(uint64_t))
+    for i in range(outcome.n_matching):
+        number = outcome.matching[i]
+        for k in range(program.first_member[number], program.first_member[number + 1]):
+            eligible[program.members[k] >> 6] |= (<uint64_t> 1) << (program.members[k] & 63)
+    for i in range(program.n_words):
+        word = eligible[i]
+        while word:
+            number = (i << 6) + <uint32_t> wv_lowest_bit(word)
+            word &= word - 1
+            row = &program.rows[number]
+            h = hashes[row.distribution_lane]
+            piece = ((h > row.limits[0]) + (h > row.limits[1]) + (h > row.limits[2]))
+            if row.n_pieces > 4:
+                while h > program.piece_limits[row.first_piece + piece]:
+                    piece += 1
+            record = row.first_record + program.piece_index[row.first_piece + piece]
+            if row.sticky and overrides[number] >= 0:
+                record = row.first_record + <uint32_t> overrides[number]
+            # Written always, kept only if in: no branch on the draw.
+            outcome.record[n] = record
+            n += hashes[row.traffic_lane] <= row.traffic_last
+    outcome.n_records = n

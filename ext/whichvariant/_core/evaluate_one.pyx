@@ -1,0 +1,761 @@
+"""One profile through a program: the online driver.
+
+The steps are: read the attributes that rules ask for into cells (from Python objects or from JSON
+bytes), count activity, set the bytes of true leaves, walk the audiences' decision graphs, compute
+all draws by the shared stream, and list the chosen records. Source: SEMANTICS sections 1, 3, 4.
+
+Memory: an `Evaluator` owns its `Scratch` blocks. One is kept ready; a call takes it and puts it
+back, and a call that finds none (another thread, or re-entry through a mapping's own code) makes
+its own. The GIL guards the exchange. Answers hold references to the program's shared records.
+"""
+# cython: language_level=3
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.dict cimport PyDict_Check, PyDict_Copy, PyDict_GetItemWithError
+from cpython.list cimport PyList_Check, PyList_New
+from cpython.ref cimport PyObject
+from cpython.unicode cimport (
+    PyUnicode_AsUTF8AndSize, PyUnicode_Check, PyUnicode_DATA, PyUnicode_GET_LENGTH,
+    PyUnicode_KIND, PyUnicode_READ,
+)
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+import json
+from collections.abc import Mapping, Sequence
+
+from whichvariant._core.activity cimport EventCounter
+from whichvariant._core.allocation cimport (
+    Outcome, choose_records, list_matching, murmur3_draws, walk_audiences, xxh64_draws,
+)
+from whichvariant._core.cells cimport (
+    Cell, Profile, cell_values, clear_profile, read_children, read_sticky, read_value, set_leaves,
+)
+from whichvariant._core.leaves cimport find_text
+from whichvariant._core.predicates cimport NUMBER
+from whichvariant._core.program cimport Fragment, Program, TrieNode
+from whichvariant._core.scanner cimport (
+    SCAN_DEPTH, SCAN_NUMBER, SCAN_STICKY, SCAN_SYNTAX, SCAN_TYPE, SCAN_UTF8, Scanner, scan_profile,
+)
+
+from whichvariant._core.cells import BadValue
+
+cdef extern from *:
+    """
+    static inline void wv_list_set(PyObject *list, Py_ssize_t i, PyObject *item)
+    {
+        Py_INCREF(item);
+        PyList_SET_ITEM(list, i, item);
+    }
+    """
+    void wv_list_set(list target, Py_ssize_t i, PyObject *item)
+
+# More than any real id, little enough that one call cannot be made to hash for long.
+MAX_STABLE_ID = 65_536
+MAX_PROFILE_BYTES = 64 * 1024 * 1024
+DEVICES = frozenset(("desktop", "mobile", "tablet", "unknown"))
+RULES = "rules"
+
+cdef Py_ssize_t LONGEST_STABLE_ID = MAX_STABLE_ID
+cdef size_t LONGEST_PROFILE = MAX_PROFILE_BYTES
+# A scratch that grew beyond this for one unusual profile is not kept.
+cdef size_t KEEP_BYTES = 1 << 20
+
+
+cdef struct Scratch:
+    Profile profile
+    Outcome outcome
+    uint8_t *leaf            # a byte per leaf, at least one
+    uint8_t *low             # the stable id's low bytes
+    size_t id_room           # code units that outcome.words and low have room for
+    char *spare              # unescaped texts, and JSON on its way out
+    size_t spare_room
+
+
+cdef void free_scratch(Scratch *scratch) noexcept:
+    if scratch == NULL:
+        return
+    free(scratch.profile.kinds)
+    free(scratch.profile.cells)
+    free(scratch.profile.overrides)
+    free(scratch.profile.overridden)
+    free(scratch.outcome.audience)
+    free(scratch.outcome.matching)
+    free(scratch.outcome.eligible)
+    free(scratch.outcome.hashes)
+    free(scratch.outcome.words)
+    free(scratch.outcome.record)
+    free(scratch.leaf)
+    free(scratch.low)
+    free(scratch.spare)
+    free(scratch)
+
+
+cdef Scratch *new_scratch(Program program) except NULL:
+    cdef Scratch *scratch = <Scratch *> calloc(1, sizeof(Scratch))
+    cdef Profile *profile
+    cdef Outcome *outcome
+    cdef uint32_t i
+    cdef uint32_t n = program.n_experiences
+    if scratch == NULL:
+        raise MemoryError
+    profile = &scratch.profile
+    outcome = &scratch.outcome
+    profile.kinds = <uint8_t *> calloc(program.leaves.n_slots + 1, 1)
+    profile.cells = <Cell *> calloc(program.leaves.n_slots + 1, sizeof(Cell))
+    profile.overrides = <int32_t *> malloc((n + 1) * sizeof(int32_t))
+    profile.overridden = <uint32_t *> calloc(n + 1, sizeof(uint32_t))
+    # Audience bytes are read eight at a time.
+    outcome.audience = <uint8_t *> calloc(program.n_audiences + 8, 1)
+    outcome.matching = <uint32_t *> calloc(program.n_audiences + 1, sizeof(uint32_t))
+    outcome.eligible = <uint64_t *> calloc(program.n_words + 1, sizeof(uint64_t))
+    outcome.hashes = <uint32_t *> calloc(program.n_lanes + 1, sizeof(uint32_t))
+    outcome.record = <uint32_t *> calloc(n + 1, sizeof(uint32_t))
+    scratch.leaf = <uint8_t *> calloc(program.leaves.n_leaves + 1, 1)
+    if (profile.kinds == NULL or profile.cells == NULL or profile.overrides == NULL
+            or profile.overridden == NULL or outcome.audience == NULL
+            or outcome.matching == NULL or outcome.eligible == NULL or outcome.hashes == NULL
+            or outcome.record == NULL or scratch.leaf == NULL):
+        free_scratch(scratch)
+        raise MemoryError
+    for i in range(n):
+        profile.overrides[i] = -1
+    return scratch
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Selection:
+    """What a visitor gets, in the API's shapes.
+
+    Attributes
+    ----------
+    experiences : list of dict
+        ``{"experienceId", "variantIndex", "variants", "sticky"?}``, ordered by id.
+    changes : list of dict
+        ``{"key", "type", "value", "meta": {"experienceId", "variantIndex"}}``.
+    audiences : list of str
+        Ids of the matching audiences; with ``audiences="given"`` the profile's own list.
+
+    The lists are the caller's own. The dicts in them are shared by every selection of the engine
+    and read-only, unless fresh ones were asked for.
+    """
+
+    cdef readonly list experiences
+    cdef readonly list changes
+    cdef readonly list audiences
+
+    def to_dict(self):
+        """``{"audiences", "experiences", "changes"}``."""
+        return {
+            "audiences": self.audiences,
+            "experiences": self.experiences,
+            "changes": self.changes,
+        }
+
+    def __repr__(self):
+        return (f"Selection(experiences={self.experiences!r}, changes={self.changes!r}, "
+                f"audiences={self.audiences!r})")
+
+    def __eq__(self, other):
+        if not isinstance(other, Selection):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    __hash__ = None
+
+
+cdef str joined(path):
+    return ".".join(path)
+
+
+cdef class Evaluator:
+    """Evaluates profiles against one program. Immutable, safe to share between threads.
+
+    Parameters
+    ----------
+    program : Program
+    profile_error, event_error : callables (path, message) -> Exception
+    clock : callable () -> int
+        Milliseconds since the epoch; called only when a rule has a window and events are given.
+    parse_time : callable (value) -> int
+        A timestamp in milliseconds from a number, a text or a datetime; ValueError otherwise.
+    """
+
+    cdef readonly Program program
+    cdef object _profile_error
+    cdef EventCounter _events
+    cdef bint _is_xxh64
+    cdef bint _has_counters
+    cdef Scratch *_ready
+
+    def __cinit__(self, *args, **kwargs):
+        self._ready = NULL
+
+    def __init__(self, Program program not None, profile_error, event_error, clock, parse_time):
+        if self.program is not None:
+            raise TypeError("an evaluator is immutable")
+        self._is_xxh64 = program.scheme == "xxh64"
+        self._has_counters = len(program.counters) > 0
+        self._profile_error = profile_error
+        self._events = EventCounter(program, event_error, clock, parse_time)
+        self.program = program
+
+    def __dealloc__(self):
+        free_scratch(self._ready)
+
+    # ---- scratch ------------------------------------------------------------------------------
+
+    cdef inline Scratch *_take(self) except NULL:
+        cdef Scratch *scratch = self._ready
+        if scratch == NULL:
+            return new_scratch(self.program)
+        self._ready = NULL
+        return scratch
+
+    cdef inline void _put(self, Scratch *scratch) noexcept:
+        clear_profile(&scratch.profile, self.program.leaves.n_slots)
+        if self._ready == NULL and scratch.spare_room <= KEEP_BYTES:
+            self._ready = scratch
+        else:
+            free_scratch(scratch)
+
+    cdef int _reserve_id(self, Scratch *scratch, size_t units) except -1:
+        """Room for a stable id of so many code units."""
+        cdef void *words
+        cdef void *low
+        if units < scratch.id_room:
+            return 0
+        units = units + 256
+        words = realloc(scratch.outcome.words, (units // 4 + 1) * sizeof(uint32_t))
+        if words != NULL:
+            scratch.outcome.words = <uint32_t *> words
+        low = realloc(scratch.low, units)
+        if low != NULL:
+            scratch.low = <uint8_t *> low
+        if words == NULL or low == NULL:
+            raise MemoryError
+        scratch.id_room = units
+        return 0
+
+    cdef int _reserve_spare(self, Scratch *scratch, size_t size) except -1:
+        """Room for so many bytes; what was there is lost."""
+        cdef char *spare
+        if size <= scratch.spare_room:
+            return 0
+        size = size + size // 2 + 4096
+        spare = <char *> malloc(size)
+        if spare == NULL:
+            raise MemoryError
+        free(scratch.spare)
+        scratch.spare = spare
+        scratch.spare_room = size
+        return 0
+
+    # ---- the draws of one visitor -------------------------------------------------------------
+
+    cdef int _draw(self, Scratch *scratch, str stable_id) except -1:
+        """Compute the hashes behind all draws of a stable id."""
+        cdef Py_ssize_t n = PyUnicode_GET_LENGTH(stable_id)
+        cdef int kind = PyUnicode_KIND(stable_id)
+        cdef void *data = PyUnicode_DATA(stable_id)
+        cdef Py_ssize_t i
+        cdef Py_ssize_t units = 0
+        cdef uint32_t c
+        cdef const char *utf8
+        cdef Py_ssize_t length
+        if n > LONGEST_STABLE_ID:
+            raise self._too_long()
+        if self._is_xxh64:
+            try:
+                utf8 = PyUnicode_AsUTF8AndSize(stable_id, &length)
+            except UnicodeEncodeError:
+                raise self._profile_error("stableId", "a text with a lone surrogate") from None
+            xxh64_draws(
+                self.program, <const uint8_t *> utf8, <size_t> length, &scratch.outcome)
+            return 0
+        if kind == 1:
+            # Code points below 256: their bytes are the low bytes already.
+            self._reserve_id(scratch, <size_t> n)
+            murmur3_draws(
+                self.program, <const uint8_t *> data, <uint32_t> n, &scratch.outcome)
+            return 0
+        self._reserve_id(scratch, <size_t> n * 2)
+        for i in range(n):
+            c = <uint32_t> PyUnicode_READ(kind, data, i)
+            if c > 0xFFFF:
+                # The low bytes of the two surrogates that stand for it in UTF-16.
+                scratch.low[units] = <uint8_t> ((c - 0x10000) >> 10)
+                scratch.low[units + 1] = <uint8_t> (c & 0xFF)
+                units += 2
+            else:
+                scratch.low[units] = <uint8_t> (c & 0xFF)
+                units += 1
+        if units > LONGEST_STABLE_ID:
+            raise self._too_long()
+        murmur3_draws(self.program, scratch.low, <uint32_t> units, &scratch.outcome)
+        return 0
+
+    cdef object _too_long(self):
+        return self._profile_error("stableId", f"longer than {MAX_STABLE_ID} UTF-16 code units")
+
+    # ---- a profile as Python objects ----------------------------------------------------------
+
+    cdef object _stable_id(self, dict profile):
+        cdef PyObject *found = PyDict_GetItemWithError(profile, "stableId")
+        if found == NULL or <object> found is None:
+            raise self._profile_error("stableId", "missing")
+        if not PyUnicode_Check(<object> found):
+            raise self._profile_error(
+                "stableId", f"expected a text, got {type(<object> found).__name__}")
+        return <object> found
+
+    cdef int _read(self, Scratch *scratch, dict profile) except -1:
+        """Cells and sticky choices from a dict in the API's shape."""
+        cdef Program program = self.program
+        cdef const TrieNode *root = &program.trie[0]
+        cdef const TrieNode *child
+        cdef PyObject *found
+        cdef object value
+        cdef uint32_t i
+        # The first three children of the profile are traits, location and session.
+        for i in range(root.first_child, root.first_child + 3):
+            child = &program.trie[i]
+            found = PyDict_GetItemWithError(profile, <object> child.key)
+            if found == NULL or <object> found is None:
+                continue
+            value = <object> found
+            if PyDict_Check(value):
+                if child.n_children:
+                    read_children(program, child, value, &scratch.profile)
+            elif isinstance(value, Mapping):
+                read_children(program, child, dict(value), &scratch.profile)
+            else:
+                raise BadValue(
+                    (<object> child.key,), f"expected an object, got {type(value).__name__}")
+        found = PyDict_GetItemWithError(profile, "stickyVariants")
+        if found != NULL and <object> found is not None:
+            read_sticky(program, &scratch.profile, <object> found)
+        return 0
+
+    cdef list _given_of(self, dict profile):
+        """The profile's own audiences, to be trusted."""
+        given = profile.get("audiences")
+        if given is None:
+            return []
+        if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+            raise self._profile_error(
+                "audiences", f"expected a list, got {type(given).__name__}")
+        return list(given)
+
+    # ---- what both forms of a profile share ---------------------------------------------------
+
+    cdef int _set_device(self, Scratch *scratch, object device) except -1:
+        if not isinstance(device, str) or device not in DEVICES:
+            raise self._profile_error(
+                "device", f"{device!r} is not one of desktop, mobile, tablet, unknown")
+        if self.program.device_slot < self.program.leaves.n_slots:
+            read_value(&scratch.profile, self.program.leaves, self.program.device_slot, device)
+        return 0
+
+    cdef int _set_activity(self, Scratch *scratch, object events, object now) except -1:
+        cdef uint32_t slot
+        cdef Py_ssize_t i
+        for i, count in enumerate(self._events.count(events, now)):
+            slot = self.program.counter_slots[i]
+            scratch.profile.cells[slot].number = count
+            scratch.profile.kinds[slot] = NUMBER
+        return 0
+
+    cdef int _trust(self, Scratch *scratch, list given) except -1:
+        """Audience bytes from a list of ids; ids that the configuration lacks count for nothing."""
+        cdef Program program = self.program
+        cdef const char *text
+        cdef Py_ssize_t length
+        cdef int64_t found
+        memset(scratch.outcome.audience, 0, program.n_audiences)
+        for i, audience in enumerate(given):
+            if not PyUnicode_Check(audience):
+                raise self._profile_error(
+                    f"audiences[{i}]", f"expected a text, got {type(audience).__name__}")
+            try:
+                text = PyUnicode_AsUTF8AndSize(audience, &length)
+            except UnicodeEncodeError:
+                raise self._profile_error(
+                    f"audiences[{i}]", "a text with a lone surrogate") from None
+            found = find_text(&program.audience_table, text, <size_t> length)
+            if found >= 0:
+                scratch.outcome.audience[found] = 1
+        return 0
+
+    cdef inline int _match(
+        self, Scratch *scratch, object device, object events, object now, list given,
+    ) except -1:
+        """From cells to matching audiences; ``given`` is None or the ids to trust."""
+        cdef Program program = self.program
+        if device is not None:
+            self._set_device(scratch, device)
+        if self._has_counters or events is not None:
+            self._set_activity(scratch, events, now)
+        if given is None:
+            set_leaves(program.leaves, &scratch.profile, scratch.leaf)
+            walk_audiences(program, scratch.leaf, &scratch.outcome)
+        else:
+            self._trust(scratch, given)
+        list_matching(program, &scratch.outcome)
+        return 0
+
+    def select(self, profile, *, device=None, events=None, audiences=RULES, now=None,
+               bint fresh=False):
+        """Decide for one visitor (SEMANTICS sections 1, 3 and 4).
+
+        Parameters
+        ----------
+        profile : mapping
+            A profile in the API's shape. ``stableId`` is needed; ``traits``, ``location``,
+            ``session``, ``stickyVariants`` and ``audiences`` are optional, and null is as good as
+            absent. Only what the rules read is looked at.
+        device : {"desktop", "mobile", "tablet", "unknown"}, optional
+            For device rules; left out, the device is a missing attribute.
+        events : sequence of mappings, optional
+            Events in the API's shape, for page, track and screen rules; left out, counts are 0.
+        audiences : {"rules", "given"}
+            Evaluate the rules, or trust ``profile["audiences"]`` as the browser SDK does.
+        now : int, datetime or str, optional
+            Milliseconds since the epoch, an aware datetime, or ISO 8601; for rules with a window.
+            By default the clock.
+        fresh : bool
+            Give the caller dicts of its own, to change at will, instead of shared read-only ones.
+
+        Returns
+        -------
+        Selection
+
+        Raises
+        ------
+        ProfileError, EventError
+            With the path of the value that cannot be used.
+        """
+        cdef Scratch *scratch
+        cdef list given = None
+        cdef dict visitor
+        if PyDict_Check(profile):
+            visitor = <dict> profile
+        elif isinstance(profile, Mapping):
+            visitor = dict(profile)
+        else:
+            raise self._profile_error(
+                "", f"the profile must be an object, got {type(profile).__name__}")
+        if audiences is not RULES and self._trusts(audiences):
+            given = self._given_of(visitor)
+        stable_id = self._stable_id(visitor)
+        scratch = self._take()
+        try:
+            self._read(scratch, visitor)
+            self._match(scratch, device, events, now, given)
+            self._draw(scratch, stable_id)
+            choose_records(self.program, scratch.profile.overrides, &scratch.outcome)
+            return self._answer(&scratch.outcome, given, fresh)
+        except BadValue as error:
+            raise self._profile_error(joined(error.args[0]), error.args[1]) from None
+        finally:
+            self._put(scratch)
+
+    cdef bint _trusts(self, audiences) except -1:
+        if audiences == "given":
+            return True
+        if audiences == "rules":
+            return False
+        raise ValueError(f'audiences={audiences!r}: expected "rules" or "given"')
+
+    cdef Selection _answer(self, const Outcome *outcome, list given, bint fresh):
+        cdef Program program = self.program
+        cdef Selection selection = Selection.__new__(Selection)
+        cdef uint32_t n = outcome.n_records
+        cdef uint32_t i, k, record, n_changes = 0
+        cdef list experiences = PyList_New(n)
+        cdef list changes
+        cdef list audiences
+        cdef object item
+        if fresh:
+            for i in range(n):
+                item = fresh_record(<dict> program.records[outcome.record[i]])
+                wv_list_set(experiences, i, <PyObject *> item)
+        else:
+            for i in range(n):
+                wv_list_set(experiences, i, program.records[outcome.record[i]])
+        selection.experiences = experiences
+        for i in range(n):
+            record = outcome.record[i]
+            n_changes += program.first_change[record + 1] - program.first_change[record]
+        changes = PyList_New(n_changes)
+        if n_changes:
+            n_changes = 0
+            for i in range(n):
+                record = outcome.record[i]
+                for k in range(program.first_change[record], program.first_change[record + 1]):
+                    if fresh:
+                        item = fresh_value(<object> program.changes[k])
+                        wv_list_set(changes, n_changes, <PyObject *> item)
+                    else:
+                        wv_list_set(changes, n_changes, program.changes[k])
+                    n_changes += 1
+        selection.changes = changes
+        if given is not None:
+            selection.audiences = given
+            return selection
+        audiences = PyList_New(outcome.n_matching)
+        for i in range(outcome.n_matching):
+            wv_list_set(audiences, i, program.audience_objects[outcome.matching[i]])
+        selection.audiences = audiences
+        return selection
+
+    # ---- a profile as JSON --------------------------------------------------------------------
+
+    def select_json(self, profile, *, device=None, events=None, audiences=RULES, now=None):
+        """`select` for a profile as JSON, answering with JSON.
+
+        Parameters
+        ----------
+        profile : bytes, bytearray, memoryview or str
+            One JSON object. All of it is checked against JSON's grammar; of repeated keys the last
+            counts.
+        device, events, audiences, now
+            As in `select`.
+
+        Returns
+        -------
+        bytes
+            ``{"audiences": [...], "experiences": [...], "changes": [...]}``, UTF-8, compact.
+
+        Raises
+        ------
+        ProfileError
+            With the byte where the JSON is broken, or the path of a value that cannot be used.
+        EventError
+        """
+        cdef const uint8_t[::1] view
+        cdef Scratch *scratch
+        cdef list given = None
+        cdef const char *data
+        cdef size_t length
+        cdef Py_ssize_t n
+        cdef bint trust = audiences is not RULES and self._trusts(audiences)
+        if type(profile) is bytes:
+            data = PyBytes_AS_STRING(profile)
+            length = <size_t> len(<bytes> profile)
+        elif isinstance(profile, str):
+            try:
+                data = PyUnicode_AsUTF8AndSize(profile, &n)
+            except UnicodeEncodeError:
+                raise self._profile_error("", "a text with a lone surrogate") from None
+            length = <size_t> n
+        else:
+            try:
+                view = memoryview(profile).cast("B")
+            except (TypeError, ValueError):
+                raise self._profile_error(
+                    "", f"the profile must be bytes or str, got {type(profile).__name__}"
+                ) from None
+            length = <size_t> view.shape[0]
+            if length:
+                data = <const char *> &view[0]
+            else:
+                data = b""
+        if length > LONGEST_PROFILE:
+            raise self._profile_error("", f"longer than {MAX_PROFILE_BYTES} bytes")
+        scratch = self._take()
+        try:
+            self._scan(scratch, data, length)
+            if trust:
+                given = self._given_of_scan(&scratch.profile)
+            self._match(scratch, device, events, now, given)
+            self._draw_of_scan(scratch)
+            choose_records(self.program, scratch.profile.overrides, &scratch.outcome)
+            return self._answer_json(scratch, trust)
+        except BadValue as error:
+            raise self._profile_error(joined(error.args[0]), error.args[1]) from None
+        finally:
+            self._put(scratch)
+
+    cdef int _scan(self, Scratch *scratch, const char *data, size_t length) except -1:
+        cdef Scanner scanner
+        self._reserve_spare(scratch, length + 16)
+        if scan_profile(
+                &scanner, self.program, &scratch.profile, data, length, scratch.spare) == 0:
+            return 0
+        where = scanner.at - scanner.start
+        if scanner.error == SCAN_SYNTAX:
+            expected = (<bytes> scanner.expected).decode()
+            raise self._profile_error("", f"not JSON at byte {where}: expected {expected}")
+        if scanner.error == SCAN_DEPTH:
+            raise self._profile_error("", f"nested too deeply at byte {where}")
+        if scanner.error == SCAN_UTF8:
+            raise self._profile_error("", f"not UTF-8 at byte {where}")
+        if scanner.error == SCAN_TYPE:
+            key = <object> self.program.trie[scanner.node].key
+            expected = (<bytes> scanner.expected).decode()
+            raise self._profile_error(key, f"expected {expected}")
+        if scanner.error == SCAN_NUMBER:
+            raise self._profile_error(
+                joined(self.program.leaves.paths[scanner.node]), "a number too large for a double")
+        if scanner.error == SCAN_STICKY:
+            raise self._profile_error(
+                f"stickyVariants.{self.program.experience_ids[scanner.node]}",
+                "expected a variant index")
+        raise MemoryError
+
+    cdef list _given_of_scan(self, Profile *profile):
+        if profile.audiences == NULL:
+            return []
+        given = json.loads(profile.audiences[:profile.audiences_length].decode("utf-8"))
+        if given is None:
+            profile.audiences = NULL
+            return []
+        if not isinstance(given, list):
+            raise self._profile_error(
+                "audiences", f"expected a list, got {type(given).__name__}")
+        return given
+
+    cdef int _draw_of_scan(self, Scratch *scratch) except -1:
+        cdef Profile *profile = &scratch.profile
+        cdef size_t n = profile.stable_id_length
+        cdef uint8_t seen = 0
+        cdef size_t i
+        if profile.stable_id == NULL:
+            raise self._profile_error("stableId", "missing")
+        if self._is_xxh64 and n <= 1024:
+            xxh64_draws(
+                self.program, <const uint8_t *> profile.stable_id, n, &scratch.outcome)
+            return 0
+        if n <= 1024:
+            for i in range(n):
+                seen |= <uint8_t> profile.stable_id[i]
+            if seen < 0x80:
+                self._reserve_id(scratch, n)
+                murmur3_draws(
+                    self.program, <const uint8_t *> profile.stable_id, <uint32_t> n,
+                    &scratch.outcome)
+                return 0
+        return self._draw(scratch, profile.stable_id[:n].decode("utf-8"))
+
+    cdef bytes _answer_json(self, Scratch *scratch, bint trust):
+        """Concatenate what was serialised when the program was built."""
+        cdef Program program = self.program
+        cdef const Outcome *outcome = &scratch.outcome
+        cdef uint32_t n = outcome.n_records
+        cdef uint32_t i
+        cdef size_t size = 64
+        cdef char *p
+        cdef const Fragment *fragment
+        if trust:
+            size += scratch.profile.audiences_length
+        else:
+            for i in range(outcome.n_matching):
+                size += program.audience_json[outcome.matching[i]].length
+        for i in range(n):
+            size += program.record_json[outcome.record[i]].length
+            size += program.change_json[outcome.record[i]].length
+        # Scanned texts are done with; given audiences are still in the input.
+        self._reserve_spare(scratch, size)
+        p = put(scratch.spare, b'{"audiences":', 13)
+        if not trust:
+            p = put(p, b"[", 1)
+            for i in range(outcome.n_matching):
+                fragment = &program.audience_json[outcome.matching[i]]
+                p = put(p, fragment.text, fragment.length)
+            p = close_list(p)
+        elif scratch.profile.audiences == NULL:
+            p = put(p, b"[]", 2)
+        else:
+            p = put(p, scratch.profile.audiences, scratch.profile.audiences_length)
+        p = put(p, b',"experiences":[', 16)
+        for i in range(n):
+            fragment = &program.record_json[outcome.record[i]]
+            p = put(p, fragment.text, fragment.length)
+        p = close_list(p)
+        p = put(p, b',"changes":[', 12)
+        for i in range(n):
+            fragment = &program.change_json[outcome.record[i]]
+            if fragment.length:
+                p = put(p, fragment.text, fragment.length)
+        p = close_list(p)
+        p = put(p, b"}", 1)
+        return PyBytes_FromStringAndSize(scratch.spare, p - scratch.spare)
+
+    # ---- everything, for explanations ---------------------------------------------------------
+
+    def trace(self, profile, *, device=None, events=None, audiences=RULES, now=None):
+        """Everything that one evaluation decided.
+
+        Takes what `select` takes and gives a dict: ``values`` (slot path -> the value compared, as
+        text or float, absent when missing), ``leaves`` (a byte per leaf), ``audiences`` (a byte per
+        audience), ``traffic`` and ``distribution`` (the hash of every experience), ``sticky``
+        (experience id -> stored choice that the experience has), ``selection``.
+        """
+        cdef Scratch *scratch
+        cdef Program program = self.program
+        cdef Profile *state
+        cdef uint32_t i
+        selection = self.select(
+            profile, device=device, events=events, audiences=audiences, now=now)
+        visitor = dict(profile)
+        scratch = self._take()
+        try:
+            state = &scratch.profile
+            self._read(scratch, visitor)
+            self._match(scratch, device, events, now, None)
+            values = cell_values(program.leaves, state)
+            leaf = (<const char *> scratch.leaf)[:program.leaves.n_leaves]
+            if self._trusts(audiences):
+                self._trust(scratch, self._given_of(visitor))
+            self._draw(scratch, self._stable_id(visitor))
+            return {
+                "values": values,
+                "leaves": leaf,
+                "audiences": (<const char *> scratch.outcome.audience)[:program.n_audiences],
+                "traffic": [
+                    scratch.outcome.hashes[program.rows[i].traffic_lane]
+                    for i in range(program.n_experiences)],
+                "distribution": [
+                    scratch.outcome.hashes[program.rows[i].distribution_lane]
+                    for i in range(program.n_experiences)],
+                "sticky": {
+                    program.experience_ids[state.overridden[i]]:
+                        state.overrides[state.overridden[i]]
+                    for i in range(state.n_overridden)
+                    if state.overrides[state.overridden[i]] >= 0},
+                "selection": selection,
+            }
+        finally:
+            self._put(scratch)
+
+
+cdef inline char *put(char *at, const char *text, size_t length) noexcept:
+    memcpy(at, text, length)
+    return at + length
+
+
+cdef inline char *close_list(char *at) noexcept:
+    """End a list whose elements each brought a comma."""
+    if (at - 1)[0] == c',':
+        at -= 1
+    at[0] = c']'
+    return at + 1
+
+
+cdef dict fresh_record(dict record):
+    cdef dict copy = PyDict_Copy(record)
+    copy["variants"] = PyDict_Copy(copy["variants"])
+    return copy
+
+
+cdef object fresh_value(object value):
+    """A deep copy of a JSON value as plain dicts and lists."""
+    if PyDict_Check(value):
+        return {key: fresh_value(item) for key, item in (<dict> value).items()}
+    if PyList_Check(value):
+        return [fresh_value(item) for item in <list> value]
+    return value

@@ -1,0 +1,39 @@
+# What the other core modules use of hashing. See hashing.pyx.
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+cdef extern from "simd.h" nogil:
+    ctypedef struct wv_stream:
+        uint32_t first
+        uint32_t whole
+        uint32_t id_length
+        uint32_t n_words
+        uint32_t last
+        const uint32_t *words
+
+    enum:
+        WV_LANES
+
+    uint32_t wv_mix_k(uint32_t k)
+    uint32_t wv_mix_h(uint32_t h, uint32_t mixed_k)
+    uint32_t wv_fmix32(uint32_t h)
+
+
+# The prefixes of one alignment (length modulo 4), as parallel arrays of `lanes` padded elements.
+cdef struct LaneGroup:
+    uint32_t *state
+    uint32_t *tail
+    uint32_t *length
+    uint32_t offset     # of this group's lanes in the output array
+    uint32_t lanes      # padded to a multiple of WV_LANES; 0 when the group is empty
+
+cdef void make_stream(
+    const uint8_t *text, uint32_t length, uint32_t alignment, uint32_t *words, wv_stream *stream,
+) noexcept nogil
+cdef void hash_group(
+    const LaneGroup *group, const wv_stream *stream, uint32_t *out,
+) noexcept nogil
+cdef void mix_salts(
+    const uint64_t *salts, uint64_t visitor, uint32_t *traffic, uint32_t *distribution,
+    size_t lanes,
+) noexcept nogil
+cdef uint64_t xxh64_bytes(const uint8_t *data, size_t length, uint64_t seed) noexcept nogil

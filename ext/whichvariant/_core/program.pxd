@@ -1,0 +1,115 @@
+# The compiled configuration: immutable flat arrays. See program.pyx.
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from cpython.ref cimport PyObject
+
+from whichvariant._core.hashing cimport LaneGroup
+from whichvariant._core.leaf_table cimport Arena, LeafTable
+from whichvariant._core.leaves cimport TextTable
+
+
+# One object of the profile that holds something the program needs.
+cdef struct TrieNode:
+    PyObject *key          # interned str, borrowed from the arena
+    const char *text
+    uint32_t length
+    int32_t slot           # -1: no leaf reads this very value
+    uint32_t first_child
+    uint32_t n_children
+    uint32_t role
+    uint32_t first_slot    # slots at or below this node are first_slot ... end_slot - 1
+    uint32_t end_slot
+    TextTable children     # key -> node number
+
+
+cdef enum Role:
+    ROLE_NONE = 0
+    ROLE_OBJECT = 1        # traits, location, session: an object or null
+    ROLE_STABLE_ID = 2
+    ROLE_STICKY = 3
+    ROLE_AUDIENCES = 4
+
+
+cdef struct GraphNode:
+    uint32_t leaf
+    uint32_t next[2]       # by the leaf's byte; node 0 is FALSE, node 1 is TRUE
+    uint32_t unused
+
+
+# Audiences walked together: `count` of them from `first` in walk order, each at most `depth` deep.
+cdef struct WalkGroup:
+    uint32_t first
+    uint32_t count
+    uint32_t depth
+
+
+cdef struct ExperienceRow:
+    uint32_t traffic_lane
+    uint32_t traffic_last      # in when the traffic hash is at or below this
+    uint32_t distribution_lane
+    uint32_t limits[3]         # upper ends of the first pieces; piece = how many lie below the hash
+    uint32_t n_pieces
+    uint32_t first_piece       # into piece_limits and piece_index
+    uint32_t first_record      # record of variant i is first_record + i
+    uint32_t highest_index
+    uint32_t sticky
+
+
+cdef struct Fragment:
+    const char *text
+    size_t length
+
+
+cdef class Program:
+    cdef Arena _arena
+    cdef readonly LeafTable leaves
+    cdef readonly LeafTable event_leaves
+    cdef readonly str scheme
+    cdef readonly tuple experience_ids
+    cdef readonly tuple audience_ids
+    cdef readonly tuple counters         # see Program.__init__
+    cdef readonly bint has_windows
+
+    cdef TrieNode *trie                  # node 0 is the profile
+    cdef uint32_t n_trie
+    cdef uint32_t device_slot            # n_slots when no rule reads the device
+    cdef uint32_t *counter_slots
+
+    cdef GraphNode *graph
+    cdef uint32_t n_graph
+    cdef uint32_t n_audiences
+    cdef uint32_t *walk_audience         # audience numbers in walk order
+    cdef uint32_t *walk_entry            # their entry nodes
+    cdef WalkGroup *walk_groups
+    cdef uint32_t n_walk_groups
+
+    cdef ExperienceRow *rows
+    cdef uint32_t n_experiences
+    cdef uint32_t n_words                # of a bitmap of experiences
+    cdef uint64_t *for_everyone          # bitmap: no audience, and traffic above 0
+    cdef uint32_t *first_member          # per audience, and one more: into members
+    cdef uint32_t *members               # experiences of each audience with traffic above 0
+    cdef uint32_t *piece_limits
+    cdef uint16_t *piece_index
+    cdef LaneGroup groups[4]
+    cdef uint64_t *salts
+    cdef uint32_t n_lanes                # of all hash outputs
+
+    cdef uint32_t n_records
+    cdef PyObject **records
+    cdef PyObject **changes
+    cdef uint32_t *first_change          # per record, and one more
+    cdef PyObject **audience_objects
+    cdef Fragment *record_json           # each ends with a comma
+    cdef Fragment *change_json           # all changes of a record, each ends with a comma
+    cdef Fragment *audience_json
+    cdef TextTable sticky_table          # experience id -> row
+    cdef TextTable audience_table        # audience id -> audience
+
+    cdef int _build_trie(self) except -1
+    cdef int _build_counters(self, list counters) except -1
+    cdef int _build_graph(self, dict graph) except -1
+    cdef int _build_lanes(self, dict lanes) except -1
+    cdef int _build_rows(self, dict table) except -1
+    cdef int _build_records(self, dict table, list records, list changes) except -1
+    cdef int _build_ids(self) except -1

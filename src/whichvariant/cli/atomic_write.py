@@ -1,0 +1,87 @@
+"""Files that are either the old one or the whole new one, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+_NEW_FILE_MODE = 0o666
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace the file at ``path`` by ``data``: temporary file beside it, fsync, rename.
+
+    On any failure the temporary file is removed and the old file stays untouched. A link is
+    followed. Something that is not a regular file (``/dev/null``, a named pipe) is written to,
+    because renaming over it would destroy it. The permissions of an existing file are kept.
+
+    Raises:
+        OSError: the directory or the disk refused; ``filename`` is ``path``.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    if mode is not None and not stat.S_ISREG(mode):
+        with open(target, "wb", buffering=0) as stream:
+            _write_all(stream.fileno(), data)
+        return
+
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
+        try:
+            _write_all(handle, data)
+            os.fchmod(handle, _permissions(mode))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        # The reader knows the name that was asked for, not the temporary one.
+        raise type(error)(error.errno, error.strerror or str(error), os.fspath(path)) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+    _sync_directory(target.parent)
+
+
+def is_same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether both names lead to the same existing file."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def _permissions(mode: int | None) -> int:
+    if mode is not None:
+        return stat.S_IMODE(mode)
+    # The process's mask can only be read by setting it.
+    mask = os.umask(0)
+    os.umask(mask)
+    return _NEW_FILE_MODE & ~mask
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the rename itself durable; some file systems cannot, and the file is complete anyway."""
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

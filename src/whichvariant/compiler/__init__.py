@@ -1,0 +1,13 @@
+"""Contracts in, programs out. See `compilation` for the whole and docs/architecture.md for the idea."""
+
+from whichvariant.compiler.compilation import build_program, compile_program, compile_tables
+from whichvariant.compiler.program_file import is_program, pack_program, unpack_program
+
+__all__ = [
+    "build_program",
+    "compile_program",
+    "compile_tables",
+    "is_program",
+    "pack_program",
+    "unpack_program",
+]

@@ -1,0 +1,236 @@
+"""The public face: a configuration, compiled, that decides for visitors."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
+
+from whichvariant import clock
+from whichvariant._core.evaluate_one import Evaluator, Selection
+from whichvariant.compiler import (
+    build_program,
+    compile_tables,
+    is_program,
+    pack_program,
+    unpack_program,
+)
+from whichvariant.contracts import Configuration, Finding, Scheme
+from whichvariant.errors import DocumentError, EventError, ProfileError, ProgramError
+from whichvariant.explanation import Explanation, ProgramListing
+from whichvariant.loading import (
+    Document,
+    check_document,
+    load_documents,
+    parse_document,
+    read_document,
+    to_native,
+)
+
+__all__ = ["Engine", "Selection"]
+
+
+class Engine(Evaluator):
+    """Decides which variants a visitor gets, as the hosted Experience API would.
+
+    Make one with `load`, `from_dict`, `from_bytes`, or from a `Configuration`. An engine is
+    immutable and safe to share between threads and with forked processes; a changed configuration
+    makes a new one. It pickles as its compiled program.
+
+    ::
+
+        engine = Engine.load("space.json")
+        selection = engine.select({"stableId": "123", "traits": {"plan": "pro"}})
+        selection.experiences
+    """
+
+    def __init__(self, configuration: Configuration, findings: Sequence[Finding] = ()) -> None:
+        self._set_up(compile_tables(configuration), configuration.digest)
+        self._configuration: Configuration | None = configuration
+        self._findings = tuple(findings)
+
+    def _set_up(self, tables: dict[str, Any], digest: str) -> None:
+        self._tables = tables
+        self._digest = digest
+        super().__init__(build_program(tables), ProfileError, EventError, clock.now_ms, parse_time)
+
+    # ---- making one ---------------------------------------------------------------------------
+
+    @classmethod
+    def load(
+        cls, *paths: str | os.PathLike[str], strict: bool = True, locale: str | None = None
+    ) -> Self:
+        """An engine from files: configuration documents that merge, or one compiled program.
+
+        Parameters
+        ----------
+        paths
+            Native documents (JSON or msgpack), Contentful space exports, Delivery API responses
+            (docs/configuration.md), or a single file written from `to_bytes`.
+        strict
+            Refuse a configuration that has any error. Otherwise what is at fault is withheld,
+            everything else serves, and `findings` tells.
+        locale
+            Which locale of an export to read; by default the export's default.
+
+        Raises
+        ------
+        DocumentError
+            A file is unreadable or no configuration document.
+        ConfigurationError
+            The configuration has errors, and ``strict``.
+        ProgramError
+            A compiled program is damaged or of another version.
+        """
+        if len(paths) == 1 and os.path.isfile(paths[0]):
+            with open(paths[0], "rb") as file:
+                start = file.read(64)
+                if is_program(start):
+                    return cls._from_program(start + file.read(), os.fspath(paths[0]))
+        return cls._from_documents([read_document(path) for path in paths], strict, locale)
+
+    @classmethod
+    def from_bytes(cls, *blobs: bytes, strict: bool = True, locale: str | None = None) -> Self:
+        """As `load`, from the contents of files. Findings call them ``document 1``, … ."""
+        if len(blobs) == 1 and is_program(blobs[0]):
+            return cls._from_program(bytes(blobs[0]), "")
+        documents = [
+            parse_document(blob, f"document {number}") for number, blob in enumerate(blobs, 1)
+        ]
+        return cls._from_documents(documents, strict, locale)
+
+    @classmethod
+    def from_dict(
+        cls, *documents: Mapping[str, Any], strict: bool = True, locale: str | None = None
+    ) -> Self:
+        """As `load`, from documents that are Python objects already. They are copied."""
+        checked = [
+            check_document(document, f"document {number}")
+            for number, document in enumerate(documents, 1)
+        ]
+        return cls._from_documents(checked, strict, locale)
+
+    @classmethod
+    def _from_documents(
+        cls, documents: Sequence[Document], strict: bool, locale: str | None
+    ) -> Self:
+        loaded = load_documents(documents, strict=strict, locale=locale)
+        return cls(loaded.configuration, loaded.findings)
+
+    @classmethod
+    def _from_program(cls, data: bytes, source: str) -> Self:
+        tables, native, digest = unpack_program(data, source)
+        engine = cls.__new__(cls)
+        try:
+            engine._set_up(tables, digest)
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+            place = f"{source}: " if source else ""
+            raise ProgramError(f"{place}the compiled program is not sound: {error}") from error
+        engine._configuration = None
+        engine._native = native
+        engine._findings = ()
+        return engine
+
+    def to_bytes(self) -> bytes:
+        """The compiled program: versioned, digest-checked, ready for `load` and `from_bytes`."""
+        return pack_program(self._tables, to_native(self.configuration), self._digest)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_bytes, (self.to_bytes(),)
+
+    # ---- what it is made of -------------------------------------------------------------------
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration that this engine decides."""
+        if self._configuration is None:
+            # A compiled program carries its configuration; most who load one never ask for it.
+            try:
+                document = check_document(self._native, "compiled program")
+                self._configuration = load_documents([document]).configuration
+            except DocumentError as error:
+                raise ProgramError(f"the compiled program is not sound: {error}") from error
+        return self._configuration
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What loading found; empty for an engine from a compiled program."""
+        return self._findings
+
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits over the configuration's content, whatever its source format."""
+        return self._digest
+
+    @property
+    def scheme(self) -> Scheme:
+        """The bucketing scheme, ``murmur3`` or ``xxh64``."""
+        scheme: Scheme = self.program.scheme  # type: ignore[assignment]
+        return scheme
+
+    def __repr__(self) -> str:
+        return (
+            f"<Engine {self._digest[:12]}: {len(self.program.experience_ids)} experiences, "
+            f"{len(self.program.audience_ids)} audiences, {self.scheme}>"
+        )
+
+    # ---- why ----------------------------------------------------------------------------------
+
+    def explain(
+        self,
+        profile: Mapping[str, Any],
+        *,
+        device: str | None = None,
+        events: Sequence[Mapping[str, Any]] | None = None,
+        audiences: str = "rules",
+        now: int | datetime | str | None = None,
+    ) -> Explanation:
+        """Why a visitor gets what `select` gives: every audience, comparison, draw and threshold.
+
+        Takes what `select` takes. The answer is text with ``str()`` and JSON with ``to_dict()``.
+        """
+        trace = self.trace(profile, device=device, events=events, audiences=audiences, now=now)
+        return Explanation(self.configuration, profile, trace, given=audiences == "given")
+
+    def explain_program(self) -> ProgramListing:
+        """The compiled program, readable: slots and leaves, decision graphs, thresholds."""
+        return ProgramListing(self.configuration, self._tables)
+
+
+_EPOCH_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def parse_time(value: object) -> int:
+    """Milliseconds since the epoch from a number of them, an ISO 8601 text, or an aware datetime.
+
+    A text without an offset is UTC. ValueError for everything else.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"{value!r} is not a time")
+    if isinstance(value, (int, float)):
+        if not math.isfinite(value) or abs(value) > 8.64e15:
+            raise ValueError(f"{value!r} is beyond the times that exist")
+        return int(value)
+    if isinstance(value, str):
+        if not _EPOCH_DATE.match(value):
+            raise ValueError(f"{value!r} is not an ISO 8601 time")
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not an ISO 8601 time") from None
+        if value.tzinfo is None:
+            return _milliseconds(value.isoformat() + "+00:00")
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a datetime needs a time zone")
+        return _milliseconds(value.isoformat())
+    raise ValueError(f"{type(value).__name__} is not a time")
+
+
+def _milliseconds(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    return (moment - epoch) // (moment.resolution * 1000)

@@ -1,0 +1,69 @@
+"""Every error this package raises on purpose.
+
+::
+
+    WhichVariantError
+    ├── DocumentError        a file or text is not a configuration document at all
+    ├── ConfigurationError   a configuration was refused; ``findings`` says why
+    ├── ProgramError         a compiled program is damaged, foreign, or of another version
+    └── InputError           a value handed in at selection time; ``path`` names the place
+        ├── ProfileError     … in the profile
+        └── EventError       … in the events
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whichvariant.contracts.finding import Finding
+
+
+class WhichVariantError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class DocumentError(WhichVariantError):
+    """A source is not a configuration document: unreadable, not JSON or msgpack, or of no known shape.
+
+    ``source`` is the name of the file or argument, ``path`` the place inside it (may be empty).
+    """
+
+    def __init__(self, message: str, *, source: str = "", path: str = "") -> None:
+        self.source = source
+        self.path = path
+        place = ": ".join(part for part in (source, path) if part)
+        super().__init__(f"{place}: {message}" if place else message)
+
+
+class ConfigurationError(WhichVariantError):
+    """A configuration has errors and was loaded strictly. ``findings`` holds all of them, warnings too."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        errors = [finding for finding in self.findings if finding.severity == "error"]
+        shown = "\n".join(f"  {finding}" for finding in errors[:20])
+        more = f"\n  … and {len(errors) - 20} more" if len(errors) > 20 else ""
+        noun = "error" if len(errors) == 1 else "errors"
+        super().__init__(f"the configuration has {len(errors)} {noun}:\n{shown}{more}")
+
+
+class ProgramError(WhichVariantError):
+    """A compiled program cannot be used: damaged, not one of ours, or of another format version."""
+
+
+class InputError(WhichVariantError):
+    """A value handed in at selection time is not usable. ``path`` names the place, e.g. ``traits.age``."""
+
+    def __init__(self, path: str, message: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {message}" if path else message)
+
+
+class ProfileError(InputError):
+    """The profile is not one: wrong type, not JSON, a number out of range, no stable id."""
+
+
+class EventError(InputError):
+    """An event is not one. ``path`` starts with ``events[i]``."""

@@ -1,0 +1,50 @@
+"""docs/cli.md: what its examples show is what comes out."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+BLOCKS = re.findall(
+    r"^```console\n\$ (.+?)\n(.*?)^```$",
+    (REPOSITORY / "docs" / "cli.md").read_text(),
+    flags=re.MULTILINE | re.DOTALL,
+)
+
+
+def pattern_of(expected: str) -> str:
+    """The expected output as a pattern: a line of only ``…`` stands for any number of lines."""
+    return "".join(
+        r"(?:.*\n)*" if line == "…" else re.escape(line) + r"\n" for line in expected.splitlines()
+    )
+
+
+@pytest.mark.parametrize(("command", "expected"), BLOCKS, ids=[block[0] for block in BLOCKS])
+def test_the_example_is_real(tmp_path, command, expected):
+    (tmp_path / "fixtures").symlink_to(REPOSITORY / "fixtures")
+    script = tmp_path / "whichvariant"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m whichvariant "$@"\n')
+    script.chmod(0o755)
+    result = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=60,
+        check=False,
+    )
+    printed = result.stdout.decode()
+    assert re.fullmatch(pattern_of(expected), printed), printed
+
+
+def test_every_command_has_an_example():
+    shown = " ".join(command for command, _ in BLOCKS)
+    for name in ("select", "explain", "lint", "compile", "convert", "digest"):
+        assert f"whichvariant {name} " in shown

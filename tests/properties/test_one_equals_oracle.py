@@ -1,0 +1,161 @@
+"""The engine answers what the oracle answers, for generated configurations, profiles and events.
+
+``WHICHVARIANT_EXAMPLES=N`` asks hypothesis for N examples of each property instead of the few
+hundred that keep the suite fast; the seeded cases grow in proportion.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from oracle.oracle import evaluate
+from oracle.strategies import Case, Visit, cases, doubles, json_text, odd_json, seeded_case
+from whichvariant import Engine
+
+EXAMPLES = int(os.environ.get("WHICHVARIANT_EXAMPLES", "200"))
+SEEDED_DOCUMENTS = max(200, EXAMPLES)
+
+thorough = settings(
+    max_examples=EXAMPLES,
+    deadline=None,  # the first example pays for imports
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # explaining takes minutes
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def expected(case: Case, visit: Visit, audiences: str = "rules") -> dict[str, list[Any]]:
+    """What the oracle answers."""
+    return evaluate(
+        case.document,
+        visit.profile,
+        device=visit.device,
+        events=visit.events,
+        now_ms=visit.now_ms,
+        audiences=audiences,
+    )
+
+
+def arguments(visit: Visit, audiences: str = "rules") -> dict[str, Any]:
+    """The keyword arguments of one ``select``."""
+    return {
+        "device": visit.device,
+        "events": visit.events,
+        "now": visit.now_ms,
+        "audiences": audiences,
+    }
+
+
+def as_json(profile: dict[str, Any]) -> bytes:
+    """The profile as an ordinary encoder writes it; orjson has no integers beyond 64 bits."""
+    try:
+        return orjson.dumps(profile)
+    except TypeError:
+        return json_text(profile)
+
+
+@given(case=cases())
+@thorough
+def test_select_equals_the_oracle(case: Case) -> None:
+    engine = Engine.from_dict(case.document)
+    for visit in case.visits:
+        selection = engine.select(visit.profile, **arguments(visit))
+        wanted = expected(case, visit)
+        assert list(selection.audiences) == wanted["audiences"]
+        assert selection.to_dict() == wanted
+
+
+@given(case=cases())
+@thorough
+def test_given_audiences_equal_the_oracle(case: Case) -> None:
+    engine = Engine.from_dict(case.document)
+    for visit in case.visits:
+        selection = engine.select(visit.profile, **arguments(visit, "given"))
+        assert selection.to_dict() == expected(case, visit, "given")
+
+
+@given(case=cases())
+@thorough
+def test_json_equals_the_oracle(case: Case) -> None:
+    engine = Engine.from_dict(case.document)
+    for visit in case.visits:
+        for audiences in ("rules", "given"):
+            answer = engine.select_json(as_json(visit.profile), **arguments(visit, audiences))
+            assert json.loads(answer) == expected(case, visit, audiences)
+
+
+@given(case=cases(visits=1), seed=st.integers(0, 2**32))
+@thorough
+def test_odd_json_equals_the_oracle(case: Case, seed: int) -> None:
+    """Spaces, escapes, member order and repeated keys change nothing."""
+    engine = Engine.from_dict(case.document)
+    for visit in case.visits:
+        wanted = expected(case, visit)
+        for spelling in range(3):
+            text = odd_json(seed + spelling, visit.profile)
+            assert doubles(json.loads(text)) == doubles(visit.profile), "this encoder is wrong"
+            assert json.loads(engine.select_json(text, **arguments(visit))) == wanted
+
+
+@given(case=cases())
+@thorough
+def test_fresh_answers_equal_shared_ones(case: Case) -> None:
+    """Fresh records belong to the caller: whatever is done to them changes no later answer."""
+    engine = Engine.from_dict(case.document)
+    for visit in case.visits:
+        wanted = expected(case, visit)
+        fresh = engine.select(visit.profile, **arguments(visit), fresh=True)
+        assert fresh.to_dict() == wanted
+        for record in fresh.experiences:
+            record["variants"]["spoilt"] = "spoilt"
+            record["variantIndex"] = -1
+        for change in fresh.changes:
+            change["meta"].clear()
+            if isinstance(change["value"], dict):
+                change["value"].clear()
+        assert engine.select(visit.profile, **arguments(visit)).to_dict() == wanted
+        assert engine.select(visit.profile, **arguments(visit), fresh=True).to_dict() == wanted
+
+
+@given(case=cases())
+@thorough
+def test_arguments_are_left_as_they_were(case: Case) -> None:
+    document = copy.deepcopy(case.document)
+    visits = copy.deepcopy(case.visits)
+    engine = Engine.from_dict(case.document)
+    for visit in case.visits:
+        engine.select(visit.profile, **arguments(visit))
+    assert case.document == document
+    assert case.visits == visits
+
+
+@given(case=cases())
+@thorough
+def test_a_saved_program_answers_the_same(case: Case) -> None:
+    engine = Engine.from_bytes(Engine.from_dict(case.document).to_bytes())
+    for visit in case.visits:
+        assert engine.select(visit.profile, **arguments(visit)).to_dict() == expected(case, visit)
+
+
+@pytest.mark.parametrize("first_seed", range(0, SEEDED_DOCUMENTS, 50))
+def test_seeded_cases_equal_the_oracle(first_seed: int) -> None:
+    """Larger documents than hypothesis can afford: 50 of them with 50 profiles each."""
+    for seed in range(first_seed, first_seed + 50):
+        case = seeded_case(seed)
+        engine = Engine.from_dict(case.document)
+        for number, visit in enumerate(case.visits):
+            place = f"seed {seed}, visit {number}"
+            audiences = "given" if number % 5 == 0 else "rules"
+            wanted = expected(case, visit, audiences)
+            how = arguments(visit, audiences)
+            assert engine.select(visit.profile, **how).to_dict() == wanted, place
+            for text in (as_json(visit.profile), odd_json(1000 * seed + number, visit.profile)):
+                assert json.loads(engine.select_json(text, **how)) == wanted, place
