@@ -12,9 +12,11 @@ import orjson
 import pytest
 
 from benchmarks import report
-from benchmarks.conftest import cached_workload
+from benchmarks.conftest import CLOCK, cached_workload
 
 whichvariant = pytest.importorskip("whichvariant")
+
+pytestmark = pytest.mark.benchmark(timer=CLOCK)
 
 ROUNDS = 5
 

@@ -13,11 +13,13 @@ import orjson
 import pytest
 
 from benchmarks import report
-from benchmarks.conftest import cached_workload
+from benchmarks.conftest import CLOCK, cached_workload
 from benchmarks.generated import GeneratedEngine
 from benchmarks.naive import NaiveEngine
 
 whichvariant = pytest.importorskip("whichvariant")
+
+pytestmark = pytest.mark.benchmark(timer=CLOCK)
 
 Contestant = tuple[Callable[[Any], Any], bool]
 """What is called, and whether it takes bytes."""

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from whichvariant import clock
@@ -200,9 +200,6 @@ class Engine(Evaluator):
         return ProgramListing(self.configuration, self._tables)
 
 
-_EPOCH_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
 def parse_time(value: object) -> int:
     """Milliseconds since the epoch from a number of them, an ISO 8601 text, or an aware datetime.
 
@@ -215,22 +212,23 @@ def parse_time(value: object) -> int:
             raise ValueError(f"{value!r} is beyond the times that exist")
         return int(value)
     if isinstance(value, str):
-        if not _EPOCH_DATE.match(value):
+        if not _DATE.match(value):
             raise ValueError(f"{value!r} is not an ISO 8601 time")
         try:
-            value = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(value)
         except ValueError:
             raise ValueError(f"{value!r} is not an ISO 8601 time") from None
-        if value.tzinfo is None:
-            return _milliseconds(value.isoformat() + "+00:00")
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+    elif isinstance(value, datetime):
+        moment = value
+        if moment.tzinfo is None:
             raise ValueError("a datetime needs a time zone")
-        return _milliseconds(value.isoformat())
-    raise ValueError(f"{type(value).__name__} is not a time")
+    else:
+        raise ValueError(f"{type(value).__name__} is not a time")
+    return (moment - _EPOCH) // _MILLISECOND
 
 
-def _milliseconds(text: str) -> int:
-    moment = datetime.fromisoformat(text)
-    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    return (moment - epoch) // (moment.resolution * 1000)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)

@@ -102,11 +102,11 @@ class Explanation:
         node: dict[str, Any] = {
             "attribute": describe_attribute(rule),
             "operator": rule.operator,
-            "operand": _json_operand(rule.operand),
+            "operand": _plain(rule.operand),
             "matched": matched,
         }
         if leaf.path in self._trace["values"]:
-            node["actual"] = self._trace["values"][leaf.path]
+            node["actual"] = _plain(self._trace["values"][leaf.path])
         return node
 
     # ---- experiences --------------------------------------------------------------------------
@@ -241,18 +241,24 @@ def describe_counter(counter: Counter) -> str:
     words = f"number of {counter.event_type} events"
     if counter.name is not None:
         words += f" named {json.dumps(counter.name, ensure_ascii=False)}"
-    if counter.conditions:
-        words += " where " + " and ".join(
-            f"{'.'.join(test.path)} {test.operator} {_operand_text(test.operand)}".rstrip()
-            for test in counter.conditions
-        )
     if counter.within_ms is not None:
         words += f" in the last {counter.within_ms / 86_400_000:g} days"
+    if counter.conditions:
+        conditions = ", ".join(
+            f"{'.'.join(test.path)} {test.operator} {_operand_text(_plain(test.operand))}".rstrip()
+            for test in counter.conditions
+        )
+        words += f" ({conditions})"
     return words
 
 
-def _json_operand(operand: Operand) -> Any:
-    return list(operand) if isinstance(operand, tuple) else operand
+def _plain(value: Operand) -> Any:
+    """A value as JSON spells it: whole numbers without a fraction, tuples as lists."""
+    if isinstance(value, tuple):
+        return [_plain(element) for element in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
 
 
 def _operand_text(operand: Any) -> str:
@@ -273,7 +279,9 @@ def _slots(table: Mapping[str, Any]) -> list[dict[str, Any]]:
     for leaf, (slot, operation, threshold, operand) in enumerate(rows):
         name = names[operation]
         value = threshold if name in ("greaterThanInclusive", "lessThan") else operand
-        result[slot]["leaves"].append({"leaf": leaf, "operation": name, "operand": value})
+        if isinstance(value, list):
+            value = tuple(value)
+        result[slot]["leaves"].append({"leaf": leaf, "operation": name, "operand": _plain(value)})
     return result
 
 

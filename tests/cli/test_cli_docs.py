@@ -10,12 +10,12 @@ import sys
 
 import pytest
 
+from whichvariant.cli.main import cli
+
 REPOSITORY = pathlib.Path(__file__).parents[2]
-BLOCKS = re.findall(
-    r"^```console\n\$ (.+?)\n(.*?)^```$",
-    (REPOSITORY / "docs" / "cli.md").read_text(),
-    flags=re.MULTILINE | re.DOTALL,
-)
+PAGE = (REPOSITORY / "docs" / "cli.md").read_text()
+# Blocks marked "text" show times, or wording that is the engine's own; those are not held to.
+BLOCKS = re.findall(r"^```console\n\$ (.+?)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 
 
 def pattern_of(expected: str) -> str:
@@ -45,6 +45,5 @@ def test_the_example_is_real(tmp_path, command, expected):
 
 
 def test_every_command_has_an_example():
-    shown = " ".join(command for command, _ in BLOCKS)
-    for name in ("select", "explain", "lint", "compile", "convert", "digest"):
-        assert f"whichvariant {name} " in shown
+    for name in cli.commands:
+        assert f"$ whichvariant {name} " in PAGE

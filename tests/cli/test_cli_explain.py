@@ -70,6 +70,14 @@ def test_an_id_without_profiles_is_usage(run, space):
     assert "--profile-id needs --profile" in result.stderr
 
 
+def test_an_explanation_cannot_steer_the_terminal(run, space):
+    visitor = json.dumps(profile("v\x1b[2J"))
+    result = run("explain", "--config", space, "--profile", "-", stdin=visitor)
+    assert result.exit_code == 0
+    assert "v\\x1b[2J" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
 def test_a_bad_profile_is_one_line(run, space):
     for text in ("{", "{}", "[]"):
         result = run("explain", "--config", space, "--profile", "-", stdin=text)

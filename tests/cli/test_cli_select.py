@@ -223,7 +223,7 @@ def test_a_bad_single_profile_is_an_error(run, space, line, reason):
     result = run("select", "--config", space, stdin=line)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert result.stderr.startswith("whichvariant: ")
+    assert result.stderr.startswith("whichvariant: <stdin>: ")
     assert reason in result.stderr
     assert result.stderr.count("\n") == 1
 

@@ -22,13 +22,18 @@ def steps_of(path: str) -> list[str | int]:
 
 
 def leads_somewhere(document: Any, path: str) -> bool:
-    """Whether all of the path but its last step is there; a finding may be about an absence."""
+    """Whether all of the path but its last step is there; a finding may be about an absence.
+
+    Contentful leaves out an entry's ``fields`` when there are none.
+    """
     value = document
     steps = steps_of(path)
     for step in steps[:-1]:
         try:
             value = value[step]
-        except (KeyError, IndexError, TypeError):
+        except KeyError:
+            return step == "fields"
+        except (IndexError, TypeError):
             return False
     if not steps:
         return True

@@ -118,7 +118,12 @@ class TestMalformed:
     @pytest.mark.parametrize("fields", [5, [], "x", None])
     def test_fields(self, fields: Any) -> None:
         node = {**audience_entry(), "fields": fields}
-        assert errors_of(delivery(node))[0] == ("wrong-type", "items[0].fields")
+        (finding,) = findings_of(delivery(node))
+        assert (finding.code, finding.path) == ("wrong-type", "items[0].fields")
+        assert finding.subject == "aud1"
+        assert errors_of(delivery(node, experience_entry()))[1:] == [
+            ("audience-withheld", "items[1].fields.nt_audience")
+        ]
 
     def test_no_fields_at_all(self) -> None:
         node = audience_entry()
@@ -145,8 +150,8 @@ class TestDrafts:
     @pytest.mark.parametrize(
         ("sys", "state"),
         [
-            ({"publishedVersion": ...}, "draft"),
-            ({"publishedVersion": None, "publishedAt": None}, "draft"),
+            ({"publishedVersion": ...}, "a draft"),
+            ({"publishedVersion": None, "publishedAt": None}, "a draft"),
             ({"archivedVersion": 4}, "archived"),
             ({"archivedAt": "2024-05-01T10:00:00Z"}, "archived"),
         ],
@@ -159,7 +164,7 @@ class TestDrafts:
         document = export(audience_entry(sys=sys), experience_entry())
         (finding,) = findings_of(document)
         assert finding.code == "dangling-audience"
-        assert f"is {state}" in finding.message or f"is a {state}" in finding.message
+        assert finding.message == f"the entry 'aud1' is {state}"
 
     def test_published_by_its_time_alone(self) -> None:
         sys = {"publishedVersion": ..., "publishedAt": "2024-05-01T10:00:00Z"}

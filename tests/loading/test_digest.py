@@ -10,7 +10,7 @@ from typing import Any
 import msgpack
 import pytest
 import xxhash
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loading.builders import (
@@ -19,7 +19,6 @@ from loading.builders import (
     VARIABLE,
     audience,
     audience_entry,
-    config,
     delivery,
     experience,
     experience_entry,
@@ -271,6 +270,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON, JSON)
 def test_canonical_values_are_equal_exactly_when_the_values_are(first: Any, second: Any) -> None:
     def typed(value: Any) -> Any:

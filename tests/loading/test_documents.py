@@ -49,7 +49,7 @@ class TestReadDocument:
             read_document(tmp_path)
 
     def test_a_path_that_cannot_be_one(self) -> None:
-        with pytest.raises(DocumentError, match="cannot be read: .*null"):
+        with pytest.raises(DocumentError, match=r"cannot be read: .*null"):
             read_document("a\0b")
 
     def test_a_file_that_is_too_big(

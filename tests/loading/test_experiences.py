@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loading.builders import (
@@ -109,6 +109,7 @@ class TestShares:
         document = with_config(distribution=shares, components=components)
         assert warnings_of(document) == [("shares-sum", f"{CONFIG}.distribution")]
 
+    @settings(deadline=None)
     @given(st.lists(st.floats(0, 1), max_size=12))
     def test_boundaries_are_fresh_sums_from_the_left(self, shares: list[float]) -> None:
         segments = segments_of(shares)
@@ -125,6 +126,7 @@ class TestShares:
         loaded = experience_of(distribution=[0.1, 0.2, 0.7], components=components)
         assert [part.end for part in loaded.distribution] == [0.1, 0.30000000000000004, 1.0]
 
+    @settings(deadline=None)
     @given(st.lists(st.floats(0, 1) | st.sampled_from([0.1, 1 / 3, 1e-17, 5e-324]), max_size=40))
     def test_shares_can_be_restored(self, shares: list[float]) -> None:
         segments = segments_of(shares)
@@ -239,6 +241,7 @@ class TestSegments:
         segments = [{"index": 0, "start": 0, "end": 0.7}, {"index": 1, "start": 0.2, "end": 1}]
         assert not warnings_of(with_config(distribution=segments))
 
+    @settings(deadline=None)
     @given(st.lists(st.floats(0, 1), min_size=1, max_size=5))
     def test_shares_are_only_restored_where_they_are_exact(self, ends: list[float]) -> None:
         segments = tuple(Segment(i, min(e, 0.5), max(e, 0.5)) for i, e in enumerate(ends))

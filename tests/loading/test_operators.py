@@ -42,7 +42,7 @@ def test_the_table_is_the_one_in_the_docs() -> None:
 def test_every_name_has_one_meaning() -> None:
     names = [name for operator, others in SYNONYMS.items() for name in (operator, *others)]
     assert len(names) == len(set(names)) == len(OPERATORS)
-    assert {operator for operator in SYNONYMS} == {*MEANINGS, "endsWith"}
+    assert set(SYNONYMS) == {*MEANINGS, "endsWith"}
 
 
 VALUES = {"in": ["a"], "notIn": ["a"], "exists": None, "notExists": None}

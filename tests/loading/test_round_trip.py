@@ -8,7 +8,7 @@ from typing import Any
 import msgpack
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from loading.builders import (
     LEAF,
@@ -24,6 +24,7 @@ from loading.builders import (
 )
 from loading.test_findings import CASES
 from oracle.strategies import documents as valid_documents
+from whichvariant.errors import ConfigurationError
 from whichvariant.loading import Loaded, check_document, load_documents, parse_document, to_native
 
 
@@ -47,6 +48,7 @@ def assert_round_trip(loaded: Loaded) -> dict[str, Any]:
     return written
 
 
+@settings(deadline=None)
 @given(valid_documents())
 def test_generated_documents(document: dict[str, Any]) -> None:
     assert_round_trip(load(document))
@@ -54,8 +56,6 @@ def test_generated_documents(document: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("contents", [contents for _, _, contents in CASES])
 def test_what_is_served_of_every_faulty_document(contents: tuple[Any, ...]) -> None:
-    from whichvariant.errors import ConfigurationError
-
     try:
         loaded = load(*contents, strict=False)
     except ConfigurationError:

@@ -19,7 +19,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from oracle.oracle import CANONICAL, MISSING, SYNONYMS, is_number, number_of, read, text_of
+from oracle.oracle import (
+    CANONICAL,
+    MISSING,
+    SYNONYMS,
+    draws,
+    is_number,
+    number_of,
+    read,
+    text_of,
+)
 
 NOW_MS = 1_760_000_000_000
 """*Now* in all generated cases."""
@@ -54,6 +63,15 @@ OTHERS: list[Any] = [
     True, False, None, [], [5], ["5"], [None], [1, 2], ["a", "b"], [[1, [2]], None, True], {},
     {"a": 1}, ["a", {"b": 1}], [[]], ["*"], [1e21, -0.0], [True],
 ]  # fmt: skip
+
+SPELT = {
+    text_of(value): [other for other in [*NUMBERS, *OTHERS] if text_of(other) == text_of(value)]
+    for value in [*NUMBERS, *OTHERS]
+}
+"""Values that are no texts, by their texts: rules ask for the text, profiles hold the value."""
+
+LOOKALIKES = [text for text in TEXTS if text[:1] in "+-. 0123456789eINi\u0665\uff15"]
+"""Numeric texts and texts that are nearly so."""
 
 PATTERNS = [
     "a", "", "^a", "b$", "^a$", "(?i)BERLIN", "a|5", r"\d+", r"^\d+$", ".", "^.$", "^..$", "[ä-ü]",
@@ -134,8 +152,8 @@ class Visit:
 
 def document(rng: Random, *, audiences: int = 4, experiences: int = 5) -> dict[str, Any]:
     """A valid native document with up to that many audiences and experiences."""
-    audience_ids = rng.sample(IDS, rng.randint(0, audiences))
-    experience_ids = unique_ids(rng, rng.randint(1, experiences))
+    audience_ids = with_ties(rng, rng.sample(IDS, rng.randint(0, audiences)))
+    experience_ids = with_ties(rng, unique_ids(rng, rng.randint(1, experiences)))
     result: dict[str, Any] = {
         "audiences": [audience(rng, audience_id) for audience_id in audience_ids],
         "experiences": [experience(rng, one, audience_ids) for one in experience_ids],
@@ -150,6 +168,13 @@ def document(rng: Random, *, audiences: int = 4, experiences: int = 5) -> dict[s
             {"nt_mergetag_id": "traits.firstname", "nt_name": "First name", "nt_fallback": "you"}
         ]
     return result
+
+
+def with_ties(rng: Random, ids: list[str]) -> list[str]:
+    """Now and then an id once more in the other case, which ties in the order of answers."""
+    if ids and rng.random() < 0.3:
+        return list(dict.fromkeys([*ids, rng.choice(ids).swapcase()]))
+    return ids
 
 
 def unique_ids(rng: Random, count: int) -> list[str]:
@@ -243,9 +268,11 @@ def comparison(rng: Random, *, counting: bool = False) -> dict[str, Any]:
     result: dict[str, Any] = {"operator": name_of(rng, operator)}
     if operator in ("exists", "notExists"):
         if rng.random() < 0.5:
-            result["value"] = rng.choice(["", "*", "a"])
+            result["value"] = rng.choice(["", "*", "a"])  # ignored
     elif operator in ("in", "notIn"):
         result["value"] = [operand(rng) for _ in range(rng.choice([1, 2, 3, 4, 0]))]
+        if rng.random() < 0.1:
+            result["value"].append("*")
     elif operator == "matches":
         result["value"] = rng.choice(PATTERNS)
     elif operator in ORDERINGS:
@@ -260,8 +287,10 @@ def comparison(rng: Random, *, counting: bool = False) -> dict[str, Any]:
 def operand(rng: Random) -> Any:
     """A text, number or boolean."""
     kind = rng.random()
-    if kind < 0.6:
+    if kind < 0.45:
         return rng.choice(TEXTS)
+    if kind < 0.6:
+        return rng.choice(list(SPELT))
     return rng.choice(NUMBERS) if kind < 0.9 else rng.choice([True, False])
 
 
@@ -440,6 +469,46 @@ def inline_variable(rng: Random) -> dict[str, Any]:
     }
 
 
+# --- edges ---------------------------------------------------------------------------------------
+
+
+def sharpen(rng: Random, configuration: dict[str, Any], visits: list[Visit]) -> None:
+    """Move shares, segments and traffic to the very draws of the visitors, or next to them.
+
+    Draws are 2^-32 apart, so no random boundary would ever meet one.
+    """
+    scheme = configuration.get("scheme", "murmur3")
+    for entry in configuration["experiences"]:
+        if rng.random() < 0.6:
+            continue
+        stable = rng.choice(visits).profile["stableId"]
+        traffic, split = draws(scheme, entry["nt_experience_id"], stable)
+        config = entry["nt_config"]
+        if rng.random() < 0.3:
+            config["traffic"] = neighbour(rng, traffic)
+            continue
+        config["traffic"] = 1
+        point = neighbour(rng, split)
+        part = rng.choice([0.1, 0.3, 0.7, 1 / 3]) * point
+        config["distribution"] = rng.choice(
+            [
+                [point, 1 - point],
+                [part, point - part, 1 - point],
+                [point / 7] * 7,
+                [point / 10] * 10,
+                [{"index": 1, "start": 0, "end": point}],
+                [{"index": 1, "start": point, "end": 1}],
+                [{"index": 2, "start": point, "end": point}, {"index": 1, "start": 0, "end": 1}],
+            ]
+        )
+
+
+def neighbour(rng: Random, draw: float) -> float:
+    """The draw itself or the double next to it, within [0, 1]."""
+    towards = rng.choice([draw, 0, 1])
+    return math.nextafter(draw, towards)
+
+
 # --- profiles ------------------------------------------------------------------------------------
 
 
@@ -560,7 +629,9 @@ def any_value(rng: Random) -> Any:
     kind = rng.random()
     if kind < 0.5:
         return rng.choice(TEXTS)
-    return rng.choice(NUMBERS) if kind < 0.8 else copy.deepcopy(rng.choice(OTHERS))
+    if kind < 0.7:
+        return rng.choice(NUMBERS)
+    return None if kind < 0.8 else copy.deepcopy(rng.choice(OTHERS))
 
 
 def aimed_value(rng: Random, test: dict[str, Any]) -> Any:
@@ -569,8 +640,13 @@ def aimed_value(rng: Random, test: dict[str, Any]) -> Any:
     if isinstance(value, list):
         value = rng.choice(value) if value else "a"
     choice = rng.random()
+    if choice < 0.1 or "value" not in test:
+        return any_value(rng)
     if choice < 0.45:
         return value
+    operator = CANONICAL.get(test["operator"])
+    if operator in ORDERINGS and choice < 0.55:
+        return rng.choice(LOOKALIKES)
     number = number_of(value)
     if number is not None and choice < 0.75:
         # The same number in other spellings, and its neighbours.
@@ -583,12 +659,12 @@ def aimed_value(rng: Random, test: dict[str, Any]) -> Any:
             ]
         )  # fmt: skip
     text = text_of(value)
-    if choice < 0.9:
-        return rng.choice(
-            [text, text + "x", "x" + text, f"x{text}x", [text], ["x", text], text.upper(),
-             text.lower(), text[:-1], text[1:], {"true": True, "false": False}.get(text, text)]
-        )  # fmt: skip
-    return any_value(rng)
+    if text in SPELT and choice < 0.85:
+        return copy.deepcopy(rng.choice(SPELT[text]))
+    return rng.choice(
+        [text, text + "x", "x" + text, f"x{text}x", [text], ["x", text], text.upper(),
+         text.lower(), text[:-1], text[1:]]
+    )  # fmt: skip
 
 
 def stable_id(rng: Random) -> str:
@@ -655,7 +731,11 @@ def event(rng: Random, counter: dict[str, Any] | None) -> dict[str, Any]:
         properties["name"] = rng.choice(names)
     for condition in counter["conditions"] if counter else []:
         if rng.random() < 0.85:
-            put(result, place_of(rng, condition["key"]), aimed_value(rng, condition))
+            path = place_of(rng, condition["key"])
+            put(result, path, aimed_value(rng, condition))
+            if path[0] == "properties" and kind == "page" and rng.random() < 0.4:
+                # What the context has comes first, null too.
+                put(result, ("context", "page", *path[1:]), rng.choice([None, None, "context"]))
     if rng.random() < 0.2:
         path = rng.choice([("context", "page"), ("context", "page", "query"), ("properties",),
                            ("context", "campaign"), ("context", "page", "url"),
@@ -806,8 +886,7 @@ def documents(draw: st.DrawFn, *, audiences: int = 3, experiences: int = 3) -> d
 def cases(draw: st.DrawFn, *, visits: int = 3) -> Case:
     """A document with several visits to select for."""
     rng = draw(rngs())
-    configuration = document(rng, audiences=3, experiences=3)
-    return Case(configuration, [visit(rng, configuration) for _ in range(visits)])
+    return case(rng, document(rng, audiences=3, experiences=3), visits)
 
 
 def rngs() -> st.SearchStrategy[Random]:
@@ -819,7 +898,14 @@ def seeded_case(seed: int, *, visits: int = 50) -> Case:
     """The case of a seed, larger than what hypothesis can afford."""
     rng = Random(seed)
     configuration = document(rng, audiences=rng.randint(1, 10), experiences=rng.randint(1, 14))
-    return Case(configuration, [visit(rng, configuration) for _ in range(visits)])
+    return case(rng, configuration, visits)
+
+
+def case(rng: Random, configuration: dict[str, Any], visits: int) -> Case:
+    """Visits aimed at a document, and then the document's boundaries at the visits."""
+    result = Case(configuration, [visit(rng, configuration) for _ in range(visits)])
+    sharpen(rng, configuration, result.visits)
+    return result
 
 
 assert set(SYNONYMS) == set(CANONICAL.values())

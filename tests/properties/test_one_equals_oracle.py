@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from oracle.oracle import evaluate
 from oracle.strategies import Case, Visit, cases, doubles, json_text, odd_json, seeded_case
 from whichvariant import Engine
+from whichvariant.errors import ProfileError
 
 EXAMPLES = int(os.environ.get("WHICHVARIANT_EXAMPLES", "200"))
 SEEDED_DOCUMENTS = max(200, EXAMPLES)
@@ -159,3 +160,75 @@ def test_seeded_cases_equal_the_oracle(first_seed: int) -> None:
             assert engine.select(visit.profile, **how).to_dict() == wanted, place
             for text in (as_json(visit.profile), odd_json(1000 * seed + number, visit.profile)):
                 assert json.loads(engine.select_json(text, **how)) == wanted, place
+
+
+# --- single sentences of the contract, so that breaking one has a short message -----------------
+
+
+def audience_document(rules: dict[str, Any]) -> dict[str, Any]:
+    """A document with one audience and one experience for it."""
+    return {
+        "audiences": [{"nt_audience_id": "a", "nt_rules": rules}],
+        "experiences": [
+            {"nt_experience_id": "e", "nt_audience": "a", "nt_config": {"traffic": 1}},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("operator", "value"),
+    [("equal", "mobile"), ("notEqual", "mobile"), ("notIn", ["mobile"]), ("notExists", None)],
+)
+def test_without_a_device_every_device_test_is_false(operator: str, value: Any) -> None:
+    condition = {"key": {"id": "type"}, "operator": operator, "value": value}
+    engine = Engine.from_dict(
+        audience_document({"all": [{"type": "device", "conditions": [condition]}]})
+    )
+    assert engine.select({"stableId": "x"}).audiences == []
+
+
+@pytest.mark.parametrize("parent", [None, 5, True, "text", [], [{"plan": "pro"}]])
+@pytest.mark.parametrize(
+    ("part", "key"), [("traits", "plan"), ("location", "city"), ("session", "count")]
+)
+def test_below_a_parent_that_is_no_object_everything_is_missing(
+    part: str, key: str, parent: Any
+) -> None:
+    kind = {"traits": "identify"}.get(part, part)
+    rules = {"all": [{"type": kind, "key": key, "operator": "notExists"}]}
+    engine = Engine.from_dict(audience_document(rules))
+    profile = {"stableId": "x", part: parent}
+    assert engine.select(profile).audiences == ["a"]
+    assert json.loads(engine.select_json(json_text(profile)))["audiences"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"stableId": 5, "stableId": "x", "traits": {"plan": "pro"}}',
+        '{"stableId": "x", "traits": 5, "traits": {"plan": "pro"}}',
+        '{"stableId": "x", "traits": {"plan": {"pro": []}, "plan": "pro"}}',
+        '{"stableId": "x", "traits": {"plan": "pro"}, "session": [], "session": {}}',
+        '{"stableId": "x", "traits": {"plan": "pro"}, "stickyVariants": 5, "stickyVariants": {}}',
+        '{"stableId": "x", "traits": {"plan": "pro"}, "stickyVariants": {"e": "", "e": 1}}',
+        '{"stableId": "x", "traits": {"other": 5}, "traits": {"plan": "pro"}}',
+    ],
+)
+def test_only_the_last_of_repeated_keys_counts(text: str) -> None:
+    rules = {"all": [{"type": "identify", "key": "plan", "operator": "equal", "value": "pro"}]}
+    document = audience_document(rules)
+    document["experiences"][0]["nt_config"]["sticky"] = True
+    engine = Engine.from_dict(document)
+    wanted = evaluate(document, json.loads(text))
+    assert wanted["audiences"] == ["a"]
+    assert json.loads(engine.select_json(text.encode())) == wanted
+
+
+@pytest.mark.parametrize("number", ["1e309", "-1e400", "9" * 400])
+def test_a_number_too_large_for_a_double_is_an_error_that_names_the_attribute(number: str) -> None:
+    rules = {"all": [{"type": "identify", "key": "age", "operator": "gt", "value": 5}]}
+    engine = Engine.from_dict(audience_document(rules))
+    with pytest.raises(ProfileError, match=r"traits\.age"):
+        engine.select_json(f'{{"stableId": "x", "traits": {{"age": {number}}}}}'.encode())
+    with pytest.raises(ProfileError, match=r"traits\.age"):
+        engine.select({"stableId": "x", "traits": json.loads(f'{{"age": {number}}}')})

@@ -278,6 +278,11 @@ def edge_batch(seed: int) -> Batch:
                 # Two neighbours with nothing between them: the segment holds one draw or none.
                 low, high = sorted(source.choices(neighbours(split), k=2))
                 shares = [{"index": 1, "start": low, "end": high}]
+            elif kind == 6:
+                # Sums whose last bits depend on the order and precision of the additions.
+                shares = [point / 10] * 10
+            elif kind == 7:
+                shares = [*[point / 7] * 7, 1 - point]
             experiences.append(
                 native(
                     experience_id,

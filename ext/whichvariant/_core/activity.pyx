@@ -5,6 +5,7 @@ Memory: the cells of one event live in a bytearray of that event's evaluation.
 """
 # cython: language_level=3
 
+from cpython.dict cimport PyDict_Check
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
@@ -18,6 +19,11 @@ from whichvariant._core.cells import BadValue
 MAX_EVENTS = 100_000
 EVENT_TYPES = frozenset(
     ("page", "track", "identify", "screen", "component", "alias", "group"))
+
+
+cdef inline bint is_object(object value):
+    # The exact question is slow to ask, and nearly always a dict answers it.
+    return PyDict_Check(value) or isinstance(value, Mapping)
 
 
 cdef class EventCounter:
@@ -74,7 +80,7 @@ cdef class EventCounter:
     ) except -1:
         cdef Py_ssize_t i
         cdef bytes leaves = None
-        if not isinstance(event, Mapping):
+        if not is_object(event):
             raise self._event_error(
                 f"events[{number}]", f"expected an object, got {type(event).__name__}")
         kind = event.get("type")
@@ -95,7 +101,7 @@ cdef class EventCounter:
                 actual = event.get("event")
                 if kind == "screen":
                     properties = event.get("properties")
-                    actual = properties.get("name") if isinstance(properties, Mapping) else None
+                    actual = properties.get("name") if is_object(properties) else None
                 if actual != name:
                     continue
             if conditions and leaves is None:
@@ -124,7 +130,7 @@ cdef class EventCounter:
                 for path in self._paths[slot]:
                     value = event
                     for segment in path:
-                        if not isinstance(value, Mapping) or segment not in value:
+                        if not is_object(value) or segment not in value:
                             break
                         value = value[segment]
                     else:

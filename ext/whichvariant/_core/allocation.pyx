@@ -10,21 +10,21 @@ from libc.string cimport memcpy
 from whichvariant._core.hashing cimport (
     hash_group, make_stream, mix_salts, wv_stream, xxh64_bytes,
 )
-from whichvariant._core.program cimport ExperienceRow, GraphNode, WalkGroup
+from whichvariant._core.program cimport ExperienceRow, WalkGroup
 
 cdef extern from "simd.h" nogil:
     int wv_lowest_bit(uint64_t word)
+    void wv_prefetch(const void *address)
 
 
 cdef void walk_audiences(Program program, const uint8_t *leaf, Outcome *outcome) noexcept nogil:
-    """Follow every audience's graph from its entry to FALSE (0) or TRUE (1).
+    """Follow every audience's graph from its entry to FALSE (0) or TRUE (3).
 
     Eight walks are interleaved and all take as many steps as the deepest needs: the ends lead to
     themselves, so extra steps change nothing, and no branch depends on the data.
     """
-    cdef const GraphNode *graph = program.graph
+    cdef const uint32_t *graph = program.graph
     cdef const WalkGroup *group
-    cdef const GraphNode *node
     cdef uint8_t *audience = outcome.audience
     cdef const uint32_t *number
     cdef const uint32_t *entry
@@ -37,29 +37,28 @@ cdef void walk_audiences(Program program, const uint8_t *leaf, Outcome *outcome)
             a, b, c, d = entry[0], entry[1], entry[2], entry[3]
             e, f, g, h = entry[4], entry[5], entry[6], entry[7]
             for step in range(group.depth):
-                a = graph[a].next[leaf[graph[a].leaf]]
-                b = graph[b].next[leaf[graph[b].leaf]]
-                c = graph[c].next[leaf[graph[c].leaf]]
-                d = graph[d].next[leaf[graph[d].leaf]]
-                e = graph[e].next[leaf[graph[e].leaf]]
-                f = graph[f].next[leaf[graph[f].leaf]]
-                g = graph[g].next[leaf[graph[g].leaf]]
-                h = graph[h].next[leaf[graph[h].leaf]]
-            audience[number[0]] = <uint8_t> a
-            audience[number[1]] = <uint8_t> b
-            audience[number[2]] = <uint8_t> c
-            audience[number[3]] = <uint8_t> d
-            audience[number[4]] = <uint8_t> e
-            audience[number[5]] = <uint8_t> f
-            audience[number[6]] = <uint8_t> g
-            audience[number[7]] = <uint8_t> h
+                a = graph[a + 1 + leaf[graph[a]]]
+                b = graph[b + 1 + leaf[graph[b]]]
+                c = graph[c + 1 + leaf[graph[c]]]
+                d = graph[d + 1 + leaf[graph[d]]]
+                e = graph[e + 1 + leaf[graph[e]]]
+                f = graph[f + 1 + leaf[graph[f]]]
+                g = graph[g + 1 + leaf[graph[g]]]
+                h = graph[h + 1 + leaf[graph[h]]]
+            audience[number[0]] = <uint8_t> (a & 1)
+            audience[number[1]] = <uint8_t> (b & 1)
+            audience[number[2]] = <uint8_t> (c & 1)
+            audience[number[3]] = <uint8_t> (d & 1)
+            audience[number[4]] = <uint8_t> (e & 1)
+            audience[number[5]] = <uint8_t> (f & 1)
+            audience[number[6]] = <uint8_t> (g & 1)
+            audience[number[7]] = <uint8_t> (h & 1)
         else:
             for i in range(group.count):
                 a = entry[i]
-                while a > 1:
-                    node = &graph[a]
-                    a = node.next[leaf[node.leaf]]
-                audience[number[i]] = <uint8_t> a
+                while a > 3:
+                    a = graph[a + 1 + leaf[graph[a]]]
+                audience[number[i]] = <uint8_t> (a & 1)
 
 
 cdef void list_matching(Program program, Outcome *outcome) noexcept nogil:
@@ -130,6 +129,8 @@ cdef void choose_records(
             record = row.first_record + program.piece_index[row.first_piece + piece]
             if row.sticky and overrides[number] >= 0:
                 record = row.first_record + <uint32_t> overrides[number]
+            # The answer takes a reference to each; by then they shall be near.
+            wv_prefetch(program.records[record])
             # Written always, kept only if in: no branch on the draw.
             outcome.record[n] = record
             n += hashes[row.traffic_lane] <= row.traffic_last

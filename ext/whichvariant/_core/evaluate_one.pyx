@@ -72,6 +72,7 @@ cdef struct Scratch:
     size_t id_room           # code units that outcome.words and low have room for
     char *spare              # unescaped texts, and JSON on its way out
     size_t spare_room
+    void *hash_room          # what outcome.hashes points into, at a cache line
 
 
 cdef void free_scratch(Scratch *scratch) noexcept:
@@ -84,7 +85,7 @@ cdef void free_scratch(Scratch *scratch) noexcept:
     free(scratch.outcome.audience)
     free(scratch.outcome.matching)
     free(scratch.outcome.eligible)
-    free(scratch.outcome.hashes)
+    free(scratch.hash_room)
     free(scratch.outcome.words)
     free(scratch.outcome.record)
     free(scratch.leaf)
@@ -111,12 +112,13 @@ cdef Scratch *new_scratch(Program program) except NULL:
     outcome.audience = <uint8_t *> calloc(program.n_audiences + 8, 1)
     outcome.matching = <uint32_t *> calloc(program.n_audiences + 1, sizeof(uint32_t))
     outcome.eligible = <uint64_t *> calloc(program.n_words + 1, sizeof(uint64_t))
-    outcome.hashes = <uint32_t *> calloc(program.n_lanes + 1, sizeof(uint32_t))
+    scratch.hash_room = calloc(program.n_lanes + 16, sizeof(uint32_t))
+    outcome.hashes = <uint32_t *> ((<size_t> scratch.hash_room + 63) & ~(<size_t> 63))
     outcome.record = <uint32_t *> calloc(n + 1, sizeof(uint32_t))
     scratch.leaf = <uint8_t *> calloc(program.leaves.n_leaves + 1, 1)
     if (profile.kinds == NULL or profile.cells == NULL or profile.overrides == NULL
             or profile.overridden == NULL or outcome.audience == NULL
-            or outcome.matching == NULL or outcome.eligible == NULL or outcome.hashes == NULL
+            or outcome.matching == NULL or outcome.eligible == NULL or scratch.hash_room == NULL
             or outcome.record == NULL or scratch.leaf == NULL):
         free_scratch(scratch)
         raise MemoryError

@@ -30,12 +30,6 @@ cdef enum Role:
     ROLE_AUDIENCES = 4
 
 
-cdef struct GraphNode:
-    uint32_t leaf
-    uint32_t next[2]       # by the leaf's byte; node 0 is FALSE, node 1 is TRUE
-    uint32_t unused
-
-
 # Audiences walked together: `count` of them from `first` in walk order, each at most `depth` deep.
 cdef struct WalkGroup:
     uint32_t first
@@ -75,7 +69,10 @@ cdef class Program:
     cdef uint32_t device_slot            # n_slots when no rule reads the device
     cdef uint32_t *counter_slots
 
-    cdef GraphNode *graph
+    # Decision nodes, three words each: leaf, next when the leaf's byte is 0, next when it is 1. A node
+    # is named by the position of its first word; FALSE stands at 0 and TRUE at 3, both lead to
+    # themselves.
+    cdef uint32_t *graph
     cdef uint32_t n_graph
     cdef uint32_t n_audiences
     cdef uint32_t *walk_audience         # audience numbers in walk order

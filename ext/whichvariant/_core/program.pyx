@@ -169,7 +169,7 @@ cdef class Program:
         cdef uint32_t *depth = <uint32_t *> arena.take(n, sizeof(uint32_t))
         check(n >= 2, "the graph lacks its ends")
         self.n_graph = n
-        self.graph = <GraphNode *> arena.take(n, sizeof(GraphNode))
+        self.graph = <uint32_t *> arena.take(3 * n, sizeof(uint32_t))
         for i in range(2, n):
             # A node may only lead to earlier ones: that proves that every walk ends.
             check(leaf[i] < self.leaves.n_leaves, "a node has no such leaf")
@@ -200,15 +200,15 @@ cdef class Program:
             self.walk_groups[k].count = min(width, self.n_audiences - k * width)
             self.walk_groups[k].depth = depth[
                 self.walk_entry[k * width + self.walk_groups[k].count - 1]]
-        self.graph[0].next[0] = self.graph[0].next[1] = 0
-        self.graph[1].next[0] = self.graph[1].next[1] = 1
+        self.graph[4] = self.graph[5] = 3
         for old, new in renumbered.items():
             if new > 1:
-                self.graph[<uint32_t> new].leaf = leaf[<uint32_t> old]
-                self.graph[<uint32_t> new].next[0] = renumbered[low[<uint32_t> old]]
-                self.graph[<uint32_t> new].next[1] = renumbered[high[<uint32_t> old]]
+                k = 3 * <uint32_t> new
+                self.graph[k] = leaf[<uint32_t> old]
+                self.graph[k + 1] = 3 * <uint32_t> renumbered[low[<uint32_t> old]]
+                self.graph[k + 2] = 3 * <uint32_t> renumbered[high[<uint32_t> old]]
         for i in range(self.n_audiences):
-            self.walk_entry[i] = renumbered[self.walk_entry[i]]
+            self.walk_entry[i] = 3 * <uint32_t> renumbered[self.walk_entry[i]]
         return 0
 
     # ---- draws --------------------------------------------------------------------------------

@@ -16,12 +16,12 @@
 #define WV_INLINE static inline __attribute__((always_inline))
 #define WV_RESTRICT __restrict__
 #define WV_UNUSED __attribute__((unused))
-#define WV_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define wv_prefetch(address) __builtin_prefetch((address), 1)
 #else
 #define WV_INLINE static __forceinline
 #define WV_RESTRICT __restrict
 #define WV_UNUSED
-#define WV_UNLIKELY(x) (x)
+#define wv_prefetch(address) ((void)(address))
 #endif
 
 #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)

@@ -17,7 +17,7 @@ import orjson
 from whichvariant import Engine, __version__
 from whichvariant.cli.atomic_write import write_atomically
 from whichvariant.cli.bench_report import FORMAT, compare, read_saved, report_lines
-from whichvariant.cli.inputs import open_profiles
+from whichvariant.cli.inputs import blaming, open_profiles
 from whichvariant.cli.json_output import print_json
 from whichvariant.cli.measuring import (
     BenchVisitor,
@@ -38,7 +38,7 @@ from whichvariant.cli.synthetic_profiles import synthetic_visitors
 from whichvariant.cli.terminal import Progress, Screen
 from whichvariant.clock import now_ms
 from whichvariant.contracts import JsonValue
-from whichvariant.errors import DocumentError, InputError, WhichVariantError
+from whichvariant.errors import WhichVariantError
 
 _EMPTY = "empty call"
 _YARDSTICK = "orjson.loads"
@@ -224,10 +224,8 @@ def _read(path: str, count: int) -> list[BenchVisitor]:
     visitors = []
     with open_profiles(path) as source:
         for line in islice(source, count):
-            try:
+            with blaming(source.place(line)):
                 request = line.request()
-            except InputError as error:
-                raise DocumentError(str(error), source=source.place(line)) from error
             raw = orjson.dumps(request.profile)
             visitors.append(BenchVisitor(raw, request.profile, request.device, request.events))
     return visitors
@@ -236,7 +234,7 @@ def _read(path: str, count: int) -> list[BenchVisitor]:
 def _check(engine: Engine, visitors: Sequence[BenchVisitor], now: int) -> None:
     """Select once in every way before any is measured: the time of a wrong answer says nothing."""
     for position, visitor in enumerate(visitors, start=1):
-        try:
+        with blaming(f"visitor {position}"):
             selection = engine.select(
                 visitor.profile, device=visitor.device, events=visitor.events, now=now
             )
@@ -245,8 +243,6 @@ def _check(engine: Engine, visitors: Sequence[BenchVisitor], now: int) -> None:
                     visitor.raw, device=visitor.device, events=visitor.events, now=now
                 )
             )
-        except InputError as error:
-            raise DocumentError(str(error), source=f"visitor {position}") from error
         if (
             answer["audiences"] != list(selection.audiences)
             or answer["experiences"] != list(selection.experiences)

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import click
 
-from whichvariant.cli.inputs import Request, open_profiles, read_events
+from whichvariant.cli.inputs import Request, blaming, open_profiles, read_events
 from whichvariant.cli.json_output import print_json
 from whichvariant.cli.options import (
     config_option,
@@ -17,7 +17,7 @@ from whichvariant.cli.options import (
     load_engine,
     request_options,
 )
-from whichvariant.cli.terminal import plural
+from whichvariant.cli.terminal import plural, printable
 from whichvariant.errors import InputError, ProfileError
 
 
@@ -83,7 +83,8 @@ def _pick(profile_file: str, profile_id: str | None) -> Request:
         if profile_id is None:
             if source.many:
                 raise ProfileError(source.name, "several profiles; choose one with --profile-id")
-            return source.only().request()
+            with blaming(source.name):
+                return source.only().request()
         for line in source:
             try:
                 request = line.request()
@@ -104,4 +105,5 @@ def _print(explained: _Explained, as_json: bool) -> None:
     if as_json:
         print_json(explained.to_dict())
     else:
-        sys.stdout.write(str(explained).rstrip("\n") + "\n")
+        for line in str(explained).rstrip("\n").split("\n"):
+            sys.stdout.write(printable(line) + "\n")

@@ -132,6 +132,19 @@ def open_profiles(path: str, *, ndjson: bool = False) -> Iterator[ProfileSource]
         yield ProfileSource(stream, path, ndjson=ndjson)
 
 
+@contextmanager
+def blaming(place: str) -> Iterator[None]:
+    """Put ``place``, a file or a line of one, before what is wrong with an input.
+
+    Raises:
+        DocumentError: for an InputError inside.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise DocumentError(str(error), source=place) from error
+
+
 def read_events(path: str) -> list[JsonValue]:
     """The events in a file: a JSON list, one a line, or a request body ``{"events": […]}``.
 

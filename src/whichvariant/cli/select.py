@@ -15,6 +15,7 @@ from whichvariant.cli.inputs import (
     Line,
     ProfileSource,
     Request,
+    blaming,
     open_profiles,
     read_events,
 )
@@ -82,7 +83,8 @@ def select(
         out = _JsonOutput(source.many) if as_json else _TextOutput(engine, source.many)
         eager = profile_file == STDIN
         if not source.many:
-            request, data = run.answer(source.only())
+            with blaming(source.name):
+                request, data = run.answer(source.only())
             out.write(request, data)
             return
         run.each(source, out, eager=eager, fail_fast=fail_fast)

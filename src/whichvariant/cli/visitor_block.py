@@ -172,7 +172,7 @@ class VisitorBlocks:
             # The rest of a long value is worth less than a second line.
             over = _MOST_VALUE_COLUMNS if room is None else room - columns_of(left) - 3
             right = screen.clip(right, min(max(over, _LEAST_VALUE_COLUMNS), _MOST_VALUE_COLUMNS))
-        columns = columns_of(f"{left} {sign} {right}")
+        columns = columns_of(left) + columns_of(sign) + columns_of(right) + 2
         if room is None or columns <= room:
             text = f"{screen.style(left, 'dim')} {sign} {screen.style(right, thing.style)}"
             yield _Line(text, columns)

@@ -26,7 +26,7 @@ CONTENT_TYPES: Final[dict[str, EntryKind]] = {
 
 @dataclass(slots=True)
 class ContentfulEntries:
-    """The raw entries of a document, and why others are not served: ``draft`` or ``archived``."""
+    """The raw entries of a document, and why others are not served: ``a draft`` or ``archived``."""
 
     entries: list[RawEntry] = field(default_factory=list)
     unserved: dict[EntryKey, str] = field(default_factory=dict)
@@ -51,13 +51,14 @@ def read_contentful(document: Document, locale: str | None, report: Report) -> C
         if state is not None:
             found.unserved[key] = state
             continue
-        own = Report(document.name)
+        own = Report(document.name, key[1])
         raw = RawEntry(kind, {}, path_text((place, "fields")), own, key, sys.get("updatedAt"))
         if not key[1]:
             own.wrong_type(((place, "sys"), "id"), "text", sys_id)
         fields = node.get("fields", {})
         if not isinstance(fields, dict):
             own.wrong_type(raw.place, "an object", fields)
+            raw.readable = False
         elif exported:
             raw.fields = _localised(fields, locales, raw)
             _note_unpublished_changes(sys, place, own)
@@ -133,7 +134,7 @@ def _unserved_state(sys: dict[str, JsonValue], exported: bool) -> str | None:
         return "archived"
     # A response of the Delivery API holds published entries only, and older ones do not say so.
     if exported and sys.get("publishedVersion") is None and sys.get("publishedAt") is None:
-        return "draft"
+        return "a draft"
     return None
 
 

@@ -74,8 +74,7 @@ def canonical_value(value: JsonValue) -> str:
             pending.append((True, "}"))
             for key in sorted(item, reverse=True):
                 pending.append((False, item[key]))
-                pending.append((True, f"{_text(key)}:"))
-                pending.append((True, ","))
+                pending.append((True, f",{_text(key)}:"))
             parts.append("{")
         elif isinstance(item, list):
             pending.append((True, "]"))

@@ -27,6 +27,7 @@ class RawEntry:
 
     ``place`` is where the fields are, e.g. ``entries[12].fields`` or ``audiences[0]``. ``key`` is
     None for native entries. ``id`` is empty until ``read_entry_id`` has found a usable one.
+    ``readable`` is false when there are no fields to read, which the report says already.
     """
 
     kind: EntryKind
@@ -36,6 +37,7 @@ class RawEntry:
     key: EntryKey | None = None
     updated_at: JsonValue = None
     id: str = ""
+    readable: bool = True
 
     @property
     def where(self) -> str:

@@ -62,7 +62,8 @@ def load_documents(
     sources = _read_sources(documents, locale)
     by_kind: dict[EntryKind, list[RawEntry]] = {"audience": [], "experience": [], "mergetag": []}
     for raw in sources.entries:
-        read_entry_id(raw)
+        if raw.readable:
+            read_entry_id(raw)
         by_kind[raw.kind].append(raw)
 
     audiences = merge(_candidates(by_kind["audience"], read_audience))
@@ -131,7 +132,7 @@ def _common_scheme(schemes: list[tuple[Scheme, Document]], report: Report) -> Sc
 def _candidates(
     raws: Iterable[RawEntry], read: Callable[[RawEntry], EntityT | None]
 ) -> list[Candidate[EntityT]]:
-    return [Candidate(raw, read(raw)) for raw in raws]
+    return [Candidate(raw, read(raw) if raw.readable else None) for raw in raws]
 
 
 def _note_unused(audiences: Merged[Audience], used: set[str]) -> None:
@@ -167,6 +168,8 @@ class _AudienceResolver:
 
     def candidate(self, raw: RawEntry) -> Candidate[Experience]:
         """An experience with its audience resolved."""
+        if not raw.readable:
+            return Candidate(raw, None)
         reference = read_audience_reference(raw)
         audience = None if reference is None else self.resolve(reference, raw)
         return Candidate(raw, read_experience(raw, audience))
