@@ -181,7 +181,7 @@ def shown(value: float | None, unit: str = "") -> str:
 def lines(results: Results, kept: Mapping[str, float] | None) -> Iterator[str]:
     """The report, line by line."""
     if any(name in results for name in WORKLOADS):
-        yield "All decisions for one profile: microseconds, and how many times faster than naive"
+        yield "All decisions for one profile: microseconds of processor time, and times faster than naive"
         yield f"{'':40}" + "".join(f"{name:>11}{'':>9}" for name in WORKLOADS)
         for row in ROWS:
             line = f"  {row:38}"
@@ -192,7 +192,7 @@ def lines(results: Results, kept: Mapping[str, float] | None) -> Iterator[str]:
             yield line
     if "hashing" in results:
         yield ""
-        yield "Both draws of 200 experiences: microseconds"
+        yield "Hashing the id and both draws of 200 experiences: microseconds"
         for level in LEVELS:
             murmur3 = median(results, "hashing", f"murmur3 {level}")
             xxh64 = median(results, "hashing", f"xxh64 {level}")

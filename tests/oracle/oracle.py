@@ -321,8 +321,8 @@ def session_path(key: str) -> list[str]:
 
 
 def device_holds(device: str | None, operator: str, value: Any) -> bool:
-    """A caller that does not say leaves the device missing: then every device test is false."""
-    return device is not None and compare(device, operator, value)
+    """A caller that does not say leaves the device missing, as any attribute may be."""
+    return compare(MISSING if device is None else device, operator, value)
 
 
 # --- activity ("Activity: page, track, screen") --------------------------------------------------

@@ -212,10 +212,10 @@ DEVICE_LEAVES: list[tuple[Any, ...]] = [
     (leaf("device", conditions=[("type", "type", "equal", "mobile")]), ["mobile"]),
     (
         leaf("device", conditions=[("type", "type", "ne", "mobile")]),
-        ["desktop", "tablet", "unknown"],
+        ["desktop", "tablet", "unknown", None],
     ),
     (leaf("device", value="desktop"), ["desktop"]),
-    (leaf("device", operator="notEqual", value="desktop"), ["mobile", "tablet", "unknown"]),
+    (leaf("device", operator="notEqual", value="desktop"), ["mobile", "tablet", "unknown", None]),
     (
         leaf(
             "device",
@@ -225,7 +225,7 @@ DEVICE_LEAVES: list[tuple[Any, ...]] = [
         ["tablet"],
     ),
 ]
-"""A rule and the devices that it holds for."""
+"""A rule and the devices that it holds for; None is a caller that does not say."""
 
 
 def page(**fields: Any) -> dict[str, Any]:

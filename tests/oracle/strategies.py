@@ -611,17 +611,18 @@ def put(target: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def spoil(rng: Random, result: dict[str, Any]) -> None:
-    """Give one parent on many paths a type that it should not have."""
+    """Give one parent on many paths a type that it should not have, or make a whole part null."""
     wrong = rng.choice([None, [], ["a"], "text", 5, True, [{"path": "/"}]])
+    if rng.random() < 0.2:
+        result[rng.choice(["traits", "location", "session"])] = None
+        return
     path = rng.choice(
         [
-            ("traits",), ("location",), ("session",), ("session", "landingPage"), ("traits", "a"),
-            ("session", "landingPage", "query"), ("location", "coordinates"), ("traits", "a", "b"),
+            ("session", "landingPage"), ("traits", "a"), ("traits", "a", "b"),
+            ("session", "landingPage", "query"), ("location", "coordinates"),
         ]
     )  # fmt: skip
     put(result, path, wrong)
-    if not isinstance(result["traits"], dict):
-        result["traits"] = wrong
 
 
 def any_value(rng: Random) -> Any:

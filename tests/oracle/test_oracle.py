@@ -232,10 +232,9 @@ def test_parents_of_the_wrong_type_make_everything_missing(parent: Any) -> None:
 
 
 @pytest.mark.parametrize(("rule", "true_for"), DEVICE_LEAVES)
-def test_device_leaves(rule: dict[str, Any], true_for: list[str]) -> None:
-    for device in ("desktop", "mobile", "tablet", "unknown"):
+def test_device_leaves(rule: dict[str, Any], true_for: list[str | None]) -> None:
+    for device in ("desktop", "mobile", "tablet", "unknown", None):
         assert holds(rule, {}, device, [], NOW_MS) is (device in true_for), device
-    assert holds(rule, {}, None, [], NOW_MS) is False  # not said: every device test is false
 
 
 # --- activity ------------------------------------------------------------------------------------

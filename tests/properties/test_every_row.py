@@ -95,7 +95,7 @@ def test_profile_leaves(rule: dict[str, Any], expected: bool) -> None:
 
 
 @pytest.mark.parametrize(("rule", "true_for"), DEVICE_LEAVES)
-def test_device_leaves(rule: dict[str, Any], true_for: list[str]) -> None:
+def test_device_leaves(rule: dict[str, Any], true_for: list[str | None]) -> None:
     for device in ("desktop", "mobile", "tablet", "unknown", None):
         assert holds(rule, {}, device=device) is (device in true_for), device
 

@@ -176,20 +176,45 @@ def audience_document(rules: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("operator", "value"),
-    [("equal", "mobile"), ("notEqual", "mobile"), ("notIn", ["mobile"]), ("notExists", None)],
+    ("operator", "value", "expected"),
+    [
+        ("equal", "mobile", []),
+        ("exists", None, []),
+        ("notEqual", "mobile", ["a"]),
+        ("notIn", ["mobile"], ["a"]),
+        ("notExists", None, ["a"]),
+    ],
 )
-def test_without_a_device_every_device_test_is_false(operator: str, value: Any) -> None:
+def test_a_device_that_is_not_said_is_missing(
+    operator: str, value: Any, expected: list[str]
+) -> None:
     condition = {"key": {"id": "type"}, "operator": operator, "value": value}
     engine = Engine.from_dict(
         audience_document({"all": [{"type": "device", "conditions": [condition]}]})
     )
-    assert engine.select({"stableId": "x"}).audiences == []
+    assert engine.select({"stableId": "x"}).audiences == expected
+
+
+@pytest.mark.parametrize("parent", [5, True, "text", [], [{"plan": "pro"}]])
+@pytest.mark.parametrize("part", ["traits", "location", "session", "stickyVariants"])
+def test_the_parts_of_a_profile_must_be_objects(part: str, parent: Any) -> None:
+    rules = {"all": [{"type": "identify", "key": "plan", "operator": "notExists"}]}
+    engine = Engine.from_dict(audience_document(rules))
+    profile = {"stableId": "x", part: parent}
+    for select, argument in ((engine.select, profile), (engine.select_json, json_text(profile))):
+        with pytest.raises(ProfileError) as caught:
+            select(argument)  # type: ignore[operator]
+        assert caught.value.path == part
 
 
 @pytest.mark.parametrize("parent", [None, 5, True, "text", [], [{"plan": "pro"}]])
 @pytest.mark.parametrize(
-    ("part", "key"), [("traits", "plan"), ("location", "city"), ("session", "count")]
+    ("part", "key"),
+    [
+        ("traits", "a.plan"),
+        ("location", "coordinates.latitude"),
+        ("session", "landingPage.path"),
+    ],
 )
 def test_below_a_parent_that_is_no_object_everything_is_missing(
     part: str, key: str, parent: Any
@@ -197,7 +222,7 @@ def test_below_a_parent_that_is_no_object_everything_is_missing(
     kind = {"traits": "identify"}.get(part, part)
     rules = {"all": [{"type": kind, "key": key, "operator": "notExists"}]}
     engine = Engine.from_dict(audience_document(rules))
-    profile = {"stableId": "x", part: parent}
+    profile = {"stableId": "x", part: {key.split(".")[0]: parent}}
     assert engine.select(profile).audiences == ["a"]
     assert json.loads(engine.select_json(json_text(profile)))["audiences"] == ["a"]
 

@@ -14,6 +14,7 @@ cdef struct Outcome:
     uint32_t *words          # room for the stable id as murmur3 words
     uint32_t *record         # the records chosen, in the order of experiences
     uint32_t n_records
+    uint32_t may_have_changes   # 0 when no record comes with a change
 
 
 cdef void walk_audiences(Program program, const uint8_t *leaf, Outcome *outcome) noexcept nogil

@@ -109,6 +109,7 @@ cdef void choose_records(
     cdef uint64_t *eligible = outcome.eligible
     cdef const ExperienceRow *row
     cdef uint32_t i, k, number, h, piece, record, n = 0
+    cdef uint32_t changes = 0
     cdef uint64_t word
     memcpy(eligible, program.for_everyone, program.n_words * sizeof(uint64_t))
     for i in range(outcome.n_matching):
@@ -133,5 +134,7 @@ cdef void choose_records(
             wv_prefetch(program.records[record])
             # Written always, kept only if in: no branch on the draw.
             outcome.record[n] = record
+            changes |= row.has_changes
             n += hashes[row.traffic_lane] <= row.traffic_last
     outcome.n_records = n
+    outcome.may_have_changes = changes

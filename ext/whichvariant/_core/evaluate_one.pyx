@@ -287,6 +287,9 @@ cdef class Evaluator:
         self._reserve_id(scratch, <size_t> n * 2)
         for i in range(n):
             c = <uint32_t> PyUnicode_READ(kind, data, i)
+            if 0xD800 <= c <= 0xDFFF:
+                # The hash would take it, but JSON cannot carry it: no two callers would agree.
+                raise self._profile_error("stableId", "a text with a lone surrogate")
             if c > 0xFFFF:
                 # The low bytes of the two surrogates that stand for it in UTF-16.
                 scratch.low[units] = <uint8_t> ((c - 0x10000) >> 10)
@@ -489,9 +492,10 @@ cdef class Evaluator:
             for i in range(n):
                 wv_list_set(experiences, i, program.records[outcome.record[i]])
         selection.experiences = experiences
-        for i in range(n):
-            record = outcome.record[i]
-            n_changes += program.first_change[record + 1] - program.first_change[record]
+        if outcome.may_have_changes:
+            for i in range(n):
+                record = outcome.record[i]
+                n_changes += program.first_change[record + 1] - program.first_change[record]
         changes = PyList_New(n_changes)
         if n_changes:
             n_changes = 0
@@ -679,9 +683,9 @@ cdef class Evaluator:
             p = put(p, fragment.text, fragment.length)
         p = close_list(p)
         p = put(p, b',"changes":[', 12)
-        for i in range(n):
-            fragment = &program.change_json[outcome.record[i]]
-            if fragment.length:
+        if outcome.may_have_changes:
+            for i in range(n):
+                fragment = &program.change_json[outcome.record[i]]
                 p = put(p, fragment.text, fragment.length)
         p = close_list(p)
         p = put(p, b"}", 1)

@@ -47,6 +47,7 @@ cdef struct ExperienceRow:
     uint32_t first_record      # record of variant i is first_record + i
     uint32_t highest_index
     uint32_t sticky
+    uint32_t has_changes       # 1 when any of its records comes with changes
 
 
 cdef struct Fragment:

@@ -362,6 +362,10 @@ cdef class Program:
             self.change_json[i].text = arena.text(
                 b"".join([text + b"," for text in change_texts[start:end]]),
                 &self.change_json[i].length)
+        for i in range(self.n_experiences):
+            self.rows[i].has_changes = (
+                self.first_change[self.rows[i].first_record + self.rows[i].highest_index + 1]
+                > self.first_change[self.rows[i].first_record])
         for i in range(len(changes)):
             check(isinstance(changes[i], dict), "bad change")
             self.changes[i] = <PyObject *> changes[i]

@@ -1,5 +1,5 @@
 # From the bytes of one profile's JSON straight to the slots a program reads. See scanner.pyx.
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from whichvariant._core.cells cimport Profile
 from whichvariant._core.program cimport Program
@@ -25,6 +25,8 @@ cdef struct Scanner:
     const char *expected
     uint32_t depth
     uint32_t node
+    uint64_t wrong            # a bit per child of the profile whose value has the wrong type
+    bint overflow             # some number was beyond the doubles
     ScanError error
 
 

@@ -2,7 +2,8 @@
 
 The grammar is RFC 8259 with a limit on nesting. Texts must be well-formed UTF-8 and escapes must
 not leave lone surrogates, as in strict JSON libraries. Of repeated keys the last counts, as in
-JavaScript; when the repeated key held an object, everything read from the first one is forgotten.
+JavaScript: everything read from an earlier one is forgotten, and a value of the wrong type is only
+an error when none comes after it.
 
 Unescaped texts go to `spare`, which the caller makes as long as the input: an escape never becomes
 longer. This module owns no memory.
@@ -11,8 +12,8 @@ longer. This module owns no memory.
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport PyObject
-from libc.math cimport floor, isfinite
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.math cimport INFINITY, floor, isfinite
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from whichvariant._core.cells cimport Cell, Profile
@@ -21,7 +22,7 @@ from whichvariant._core.predicates cimport (
     ARRAY_RAW, FALSE, MISSING, NULLED, NUMBER, OBJECT, TEXT, TRUE, wv_parse_number,
 )
 from whichvariant._core.program cimport (
-    ROLE_AUDIENCES, ROLE_OBJECT, ROLE_STICKY, Program, TrieNode,
+    ROLE_AUDIENCES, ROLE_OBJECT, ROLE_STABLE_ID, ROLE_STICKY, Program, TrieNode,
 )
 
 cdef extern from "text.h" nogil:
@@ -34,6 +35,9 @@ cdef extern from "Python.h":
 
 MAX_DEPTH = 256
 cdef uint32_t DEPTH = MAX_DEPTH
+# Overrides of experiences that are listed as overridden, and yet have no choice. -1 is: not listed.
+cdef int32_t NO_CHOICE = -2
+cdef int32_t WRONG_CHOICE = -3
 
 
 cdef inline int fail(Scanner *s, ScanError error, const char *expected) noexcept nogil:
@@ -306,7 +310,15 @@ cdef inline void forget(Profile *profile, const TrieNode *node) noexcept nogil:
         memset(profile.kinds + node.first_slot, MISSING, node.end_slot - node.first_slot)
 
 
-cdef int scan_sticky(Scanner *s, Program program, Profile *profile) noexcept nogil:
+cdef int skip_wrong(Scanner *s, uint32_t number) noexcept nogil:
+    """Pass over a value that cannot stand for the profile's child ``number``, and note it."""
+    s.wrong |= (<uint64_t> 1) << number
+    return skip_value(s)
+
+
+cdef int scan_sticky(
+    Scanner *s, Program program, Profile *profile, uint32_t number,
+) noexcept nogil:
     """The stickyVariants object: choices for sticky experiences of this program; null is none."""
     cdef const char *text
     cdef size_t length
@@ -320,7 +332,7 @@ cdef int scan_sticky(Scanner *s, Program program, Profile *profile) noexcept nog
     if s.at[0] == c'n':
         return scan_literal(s, "null", 4)
     if s.at[0] != c'{':
-        return fail(s, SCAN_TYPE, "an object")
+        return skip_wrong(s, number)
     s.at += 1
     s.depth += 1
     skip_space(s)
@@ -346,26 +358,21 @@ cdef int scan_sticky(Scanner *s, Program program, Profile *profile) noexcept nog
             if skip_value(s) < 0:
                 return -1
         else:
+            if profile.overrides[row] == -1:
+                profile.overridden[profile.n_overridden] = <uint32_t> row
+                profile.n_overridden += 1
+            profile.overrides[row] = WRONG_CHOICE
             skip_space(s)
             if s.at < s.end and (s.at[0] == c'-' or c'0' <= s.at[0] <= c'9'):
                 if scan_number(s, &text, &length) < 0:
                     return -1
-                if number_value(text, length, &value) < 0 or value != floor(value):
-                    s.node = <uint32_t> row
-                    return fail(s, SCAN_STICKY, "")
-                # A choice that the experience does not have counts as none (-2, so that a repeated
-                # key is listed only once).
-                if profile.overrides[row] == -1:
-                    profile.overridden[profile.n_overridden] = <uint32_t> row
-                    profile.n_overridden += 1
-                profile.overrides[row] = -2
-                if 0 <= value <= <double> program.rows[row].highest_index:
-                    profile.overrides[row] = <int32_t> value
-            else:
-                if skip_value(s) < 0:
-                    return -1
-                s.node = <uint32_t> row
-                return fail(s, SCAN_STICKY, "")
+                if number_value(text, length, &value) == 0 and value == floor(value):
+                    # A choice that the experience does not have counts as none.
+                    profile.overrides[row] = NO_CHOICE
+                    if 0 <= value <= <double> program.rows[row].highest_index:
+                        profile.overrides[row] = <int32_t> value
+            elif skip_value(s) < 0:
+                return -1
         skip_space(s)
         if s.at < s.end and s.at[0] == c',':
             s.at += 1
@@ -378,13 +385,13 @@ cdef int scan_sticky(Scanner *s, Program program, Profile *profile) noexcept nog
 
 
 cdef int scan_role(
-    Scanner *s, Program program, Profile *profile, const TrieNode *node,
+    Scanner *s, Program program, Profile *profile, const TrieNode *node, uint32_t number,
 ) noexcept nogil:
     """One of the profile's own fields, `s.at` being at its value."""
     cdef const char *text
     cdef size_t length
     if node.role == ROLE_STICKY:
-        return scan_sticky(s, program, profile)
+        return scan_sticky(s, program, profile, number)
     if node.role == ROLE_AUDIENCES:
         text = s.at
         if skip_value(s) < 0:
@@ -402,8 +409,8 @@ cdef int scan_role(
     elif s.at[0] == c'n':
         if scan_literal(s, "null", 4) < 0:
             return -1
-    else:
-        return fail(s, SCAN_TYPE, "a text")
+    elif skip_wrong(s, number) < 0:
+        return -1
     profile.stable_id = text
     profile.stable_id_length = length
     return 0
@@ -460,8 +467,8 @@ cdef int scan_slot(
         if scan_number(s, &text, &length) < 0:
             return -1
         if node.slot >= 0 and number_value(text, length, &value) < 0:
-            s.node = <uint32_t> node.slot
-            return fail(s, SCAN_NUMBER, "")
+            value = INFINITY
+            s.overflow = True
     if node.slot >= 0:
         cell = &profile.cells[node.slot]
         cell.text = text
@@ -560,6 +567,7 @@ cdef int scan_top(Scanner *s, Program program, Profile *profile) noexcept nogil:
                 if s.at == s.end:
                     return fail(s, SCAN_SYNTAX, "a value")
                 node = &program.trie[child]
+                s.wrong &= ~((<uint64_t> 1) << child)
                 if node.role == ROLE_OBJECT:
                     forget(profile, node)
                     if s.at[0] == c'{':
@@ -568,12 +576,10 @@ cdef int scan_top(Scanner *s, Program program, Profile *profile) noexcept nogil:
                     elif s.at[0] == c'n':
                         if scan_literal(s, "null", 4) < 0:
                             return -1
-                    else:
-                        s.node = <uint32_t> child
-                        return fail(s, SCAN_TYPE, "an object")
+                    elif skip_wrong(s, <uint32_t> child) < 0:
+                        return -1
                 else:
-                    s.node = <uint32_t> child
-                    if scan_role(s, program, profile, node) < 0:
+                    if scan_role(s, program, profile, node, <uint32_t> child) < 0:
                         return -1
             skip_space(s)
             if s.at < s.end and s.at[0] == c',':
@@ -586,6 +592,27 @@ cdef int scan_top(Scanner *s, Program program, Profile *profile) noexcept nogil:
     skip_space(s)
     if s.at != s.end:
         return fail(s, SCAN_SYNTAX, "nothing after the profile")
+    return find_wrong(s, program, profile)
+
+
+cdef int find_wrong(Scanner *s, Program program, Profile *profile) noexcept nogil:
+    """The first value of a wrong type that nothing has replaced, if there is one."""
+    cdef uint32_t i
+    cdef const TrieNode *root = &program.trie[0]
+    for i in range(root.first_child, root.first_child + root.n_children):
+        if s.wrong >> i & 1:
+            s.node = i
+            return fail(s, SCAN_TYPE, "a text" if program.trie[i].role == ROLE_STABLE_ID
+                        else "an object")
+    for i in range(profile.n_overridden):
+        if profile.overrides[profile.overridden[i]] == WRONG_CHOICE:
+            s.node = profile.overridden[i]
+            return fail(s, SCAN_STICKY, "")
+    if s.overflow:
+        for i in range(program.leaves.n_slots):
+            if profile.kinds[i] == NUMBER and not isfinite(profile.cells[i].number):
+                s.node = i
+                return fail(s, SCAN_NUMBER, "")
     return 0
 
 
@@ -606,6 +633,8 @@ cdef int scan_profile(
     scanner.expected = ""
     scanner.depth = 0
     scanner.node = 0
+    scanner.wrong = 0
+    scanner.overflow = False
     scanner.error = SCAN_OK
     if not wv_is_ascii(data, length):
         bad = wv_utf8_error(data, length)

@@ -209,7 +209,11 @@ WV_UNUSED static size_t wv_utf8_error(const char *text, size_t n)
         size_t more;
         unsigned char low = 0x80, high = 0xbf;
         if (c < 0x80) {
-            i++;
+            /* Mostly ASCII: on to the next byte that is not, eight at a time. */
+            while (i + 8 <= n && (wv_load64(text + i) & 0x8080808080808080ULL) == 0)
+                i += 8;
+            while (i < n && s[i] < 0x80)
+                i++;
             continue;
         }
         if (c >= 0xc2 && c <= 0xdf) {
