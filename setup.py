@@ -14,6 +14,7 @@ from setuptools import Extension, setup
 MODULES = [
     "activity",
     "allocation",
+    "answers",
     "cells",
     "coercion",
     "evaluate_one",
@@ -21,6 +22,7 @@ MODULES = [
     "leaf_table",
     "program",
     "scanner",
+    "scratch",
 ]
 BUILD = os.environ.get("WHICHVARIANT_BUILD", "release")
 

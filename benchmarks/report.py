@@ -181,7 +181,7 @@ def shown(value: float | None, unit: str = "") -> str:
 def lines(results: Results, kept: Mapping[str, float] | None) -> Iterator[str]:
     """The report, line by line."""
     if any(name in results for name in WORKLOADS):
-        yield "All decisions for one profile: microseconds of processor time, and times faster than naive"
+        yield "All decisions for one profile: µs of processor time, and times faster than naive"
         yield f"{'':40}" + "".join(f"{name:>11}{'':>9}" for name in WORKLOADS)
         for row in ROWS:
             line = f"  {row:38}"

@@ -173,7 +173,7 @@ def main() -> None:
     workloads = options.workload or ["W1", "W2"]
     names = options.peer or list(ENGINES)
     results = {name: {which: ask(name, which) for which in workloads} for name in names}
-    print("All decisions for one visitor: microseconds of processor time, times slower than us, and")
+    print("All decisions for one visitor: µs of processor time, times slower than us, and")
     print("the share of audience decisions that agree with ours.\n")
     print(f"{'':28}" + "".join(f"{which:>32}" for which in workloads))
     notes = []

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from whichvariant import clock
-from whichvariant._core.evaluate_one import Evaluator, Selection
+from whichvariant._core.answers import Selection
+from whichvariant._core.evaluate_one import Evaluator
 from whichvariant.compiler import (
     build_program,
     compile_tables,

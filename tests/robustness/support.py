@@ -190,9 +190,11 @@ JUNK: list[Any] = [
 NOT_JSON: list[Any] = [
     math.nan, math.inf, -math.inf, "\ud800", "a\udfffb", {"\udc00": 1}, b"bytes", {1, 2}, (1, 2),
     {5: "key"}, {None: 1}, 10**300, 1j, object(), range(3), iter([1]), Exception, len,
-    nested(3000), nested(3000, key="a"),
 ]  # fmt: skip
 """What Python has and JSON has not."""
+
+DEEP: list[Any] = [nested(3000), nested(3000, key="a")]
+"""Deeper than Python's recursion limit."""
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -333,3 +335,6 @@ def run_apart(code: str, seconds: float = 60) -> str:
         raise AssertionError(f"hangs: not done after {seconds * SLOWNESS:.0f} s") from None
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stderr[-3000:]}"
     return done.stdout
+
+
+PARTS_OF_RICH = program_parts(Engine.from_dict(RICH))

@@ -18,6 +18,7 @@ import pytest
 
 from loading.builders import audience_entry, experience_entry, export, link
 from robustness.support import (
+    DEEP,
     EVENTS,
     JUNK,
     NOT_JSON,
@@ -115,7 +116,7 @@ def test_mutated_objects() -> None:
 
 def test_mutated_objects_with_what_is_not_json() -> None:
     for rng in rounds(250, first=10_000):
-        check(mutate(rng, rng.choice(BASES), NOT_JSON))
+        check(mutate(rng, rng.choice(BASES), NOT_JSON + DEEP))
 
 
 def test_mutated_json() -> None:
@@ -227,7 +228,10 @@ def test_ten_megabyte_texts() -> None:
         assert engine.select({"stableId": "s", "traits": {"k": long[1:]}}).audiences == []
 
 
-@pytest.mark.parametrize("content", [b"{", as_json(document({"type": "nonsense"}))])
+@pytest.mark.xfail(strict=True, reason="reported: errors with fields of their own do not unpickle")
+@pytest.mark.parametrize(
+    "content", [b'{"experiences":[5e400]}', as_json(document({"type": "nonsense"}))]
+)
 def test_errors_survive_pickling(content: bytes) -> None:
     """A refusal in a worker process has to reach the one that asked, with all it says."""
     with pytest.raises(WhichVariantError) as caught:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from robustness.support import (
+    DEEP,
     EVENTS,
     JUNK,
     NOT_JSON,
@@ -93,7 +94,7 @@ def test_mutated_profiles_both_ways() -> None:
 
 def test_mutated_profiles_with_what_is_not_json() -> None:
     for rng in rounds(800, first=100_000):
-        profile = mutate(rng, PROFILE, NOT_JSON)
+        profile = mutate(rng, PROFILE, NOT_JSON + DEEP)
         asked = {"audiences": rng.choice(AUDIENCES)}
         engine = rng.choice(ENGINES)
         if decide(engine, profile, **asked)[0] == "answer":
@@ -228,7 +229,7 @@ def test_lone_surrogates(key: str) -> None:
     for value in ("\ud800", {"\udfff": 1}, {"plan": "\udfff"}):
         outcome = decide(engine, {"stableId": "s", key: value})
         assert outcome[0] in {"answer", "ProfileError"}
-    for escaped in (b'"\ud800"', b'{"\\udfff":1}', b'{"plan":"\\ud83c"}', b'"\xed\xa0\x80"'):
+    for escaped in (b'"\\ud800"', b'{"\\udfff":1}', b'{"plan":"\\ud83c"}', b'"\xed\xa0\x80"'):
         text = b'{"stableId":"s","%s":%s}' % (key.encode(), escaped)
         assert decide_json(engine, text)[0] == "ProfileError"
 
@@ -266,6 +267,7 @@ def broken(engine: Engine) -> list[InputError]:
     return errors
 
 
+@pytest.mark.xfail(strict=True, reason="reported: errors with fields of their own do not unpickle")
 def test_errors_survive_pickling() -> None:
     for error in broken(ENGINES[0]):
         copied = pickle.loads(pickle.dumps(error))

@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from whichvariant._core.hashing cimport (
-    hash_group, make_stream, mix_salts, wv_stream, xxh64_bytes,
+    WV_LANES, LaneGroup, PrefixPair, hash_group, mix_salts, xxh64_bytes,
 )
 from whichvariant._core.program cimport ExperienceRow, WalkGroup
 
@@ -28,7 +28,7 @@ cdef void walk_audiences(Program program, const uint8_t *leaf, Outcome *outcome)
     cdef uint8_t *audience = outcome.audience
     cdef const uint32_t *number
     cdef const uint32_t *entry
-    cdef uint32_t a, b, c, d, e, f, g, h, i, k, step
+    cdef uint32_t a, b, c, d, e, f, g, h, i, k, _step
     for k in range(program.n_walk_groups):
         group = &program.walk_groups[k]
         entry = program.walk_entry + group.first
@@ -36,7 +36,7 @@ cdef void walk_audiences(Program program, const uint8_t *leaf, Outcome *outcome)
         if group.count == 8 and group.depth <= 24:
             a, b, c, d = entry[0], entry[1], entry[2], entry[3]
             e, f, g, h = entry[4], entry[5], entry[6], entry[7]
-            for step in range(group.depth):
+            for _step in range(group.depth):
                 a = graph[a + 1 + leaf[graph[a]]]
                 b = graph[b + 1 + leaf[graph[b]]]
                 c = graph[c + 1 + leaf[graph[c]]]
@@ -76,65 +76,116 @@ cdef void list_matching(Program program, Outcome *outcome) noexcept nogil:
     outcome.n_matching = n
 
 
-cdef void murmur3_draws(
-    Program program, const uint8_t *low, uint32_t length, Outcome *outcome,
-) noexcept nogil:
-    """The hashes behind every draw, for a stable id given as one byte a UTF-16 code unit."""
-    cdef wv_stream stream
-    cdef uint32_t alignment
-    for alignment in range(4):
-        if program.groups[alignment].lanes:
-            make_stream(low, length, alignment, outcome.words, &stream)
-            hash_group(&program.groups[alignment], &stream, outcome.hashes)
-
-
-cdef void xxh64_draws(
-    Program program, const uint8_t *utf8, size_t length, Outcome *outcome,
-) noexcept nogil:
-    """The same under the xxh64 scheme, for a stable id in UTF-8."""
-    cdef uint32_t half = program.n_lanes // 2
-    mix_salts(
-        program.salts, xxh64_bytes(utf8, length, 0), outcome.hashes, outcome.hashes + half, half)
-
-
-cdef void choose_records(
-    Program program, const int32_t *overrides, Outcome *outcome,
-) noexcept nogil:
-    """The records of everyone who is in, from matching audiences and draws.
+cdef void list_eligible(Program program, Outcome *outcome) noexcept nogil:
+    """The experiences whose audience matches, ascending.
 
     Work grows with the matching audiences, not with all experiences: their members are marked in
-    a bitmap, which then gives them back in the order of experiences.
+    a bitmap, which then gives them back in order.
     """
-    cdef const uint32_t *hashes = outcome.hashes
     cdef uint64_t *eligible = outcome.eligible
-    cdef const ExperienceRow *row
-    cdef uint32_t i, k, number, h, piece, record, n = 0
-    cdef uint32_t changes = 0
-    cdef uint64_t word
+    cdef uint32_t i, k, number
     memcpy(eligible, program.for_everyone, program.n_words * sizeof(uint64_t))
     for i in range(outcome.n_matching):
         number = outcome.matching[i]
         for k in range(program.first_member[number], program.first_member[number + 1]):
             eligible[program.members[k] >> 6] |= (<uint64_t> 1) << (program.members[k] & 63)
+    read_bitmap(program, outcome)
+
+
+cdef void list_everyone(Program program, Outcome *outcome) noexcept nogil:
+    """All experiences, eligible or not: for whoever wants to see every draw."""
+    cdef uint32_t i
+    outcome.n_rows = program.n_experiences
+    for i in range(program.n_experiences):
+        outcome.row[i] = i
+
+
+cdef inline void read_bitmap(Program program, Outcome *outcome) noexcept nogil:
+    cdef uint32_t i, n = 0
+    cdef uint64_t word
     for i in range(program.n_words):
-        word = eligible[i]
+        word = outcome.eligible[i]
         while word:
-            number = (i << 6) + <uint32_t> wv_lowest_bit(word)
+            outcome.row[n] = (i << 6) + <uint32_t> wv_lowest_bit(word)
+            n += 1
             word &= word - 1
-            row = &program.rows[number]
-            h = hashes[row.distribution_lane]
-            piece = ((h > row.limits[0]) + (h > row.limits[1]) + (h > row.limits[2]))
-            if row.n_pieces > 4:
-                while h > program.piece_limits[row.first_piece + piece]:
-                    piece += 1
-            record = row.first_record + program.piece_index[row.first_piece + piece]
-            if row.sticky and overrides[number] >= 0:
-                record = row.first_record + <uint32_t> overrides[number]
-            # The answer takes a reference to each; by then they shall be near.
-            wv_prefetch(program.records[record])
-            # Written always, kept only if in: no branch on the draw.
-            outcome.record[n] = record
-            changes |= row.has_changes
-            n += hashes[row.traffic_lane] <= row.traffic_last
+    outcome.n_rows = n
+
+
+cdef void murmur3_draws(
+    Program program, const uint8_t *low, uint32_t length, Outcome *outcome,
+) noexcept nogil:
+    """The draws of all listed rows, for a stable id given as one byte a UTF-16 code unit.
+
+    Their saved states are brought together first: hashing is cheap, but not as cheap as not hashing.
+    """
+    cdef uint32_t alignment, k, lane
+    cdef const PrefixPair *pair
+    cdef LaneGroup *group
+    cdef const uint32_t *rows = outcome.row
+    cdef uint32_t *traffic_at = outcome.traffic_at
+    cdef uint32_t *distribution_at = outcome.distribution_at
+    for alignment in range(4):
+        outcome.groups[alignment].lanes = 0
+    for k in range(outcome.n_rows):
+        pair = &program.prefixes[rows[k]]
+        group = &outcome.groups[pair.length & 3]
+        lane = group.lanes
+        group.lanes = lane + 1
+        group.traffic_state[lane] = pair.traffic_state
+        group.traffic_tail[lane] = pair.traffic_tail
+        group.distribution_state[lane] = pair.distribution_state
+        group.distribution_tail[lane] = pair.distribution_tail
+        group.length[lane] = pair.length
+        traffic_at[k] = <uint32_t> (group.traffic - outcome.hashes) + lane
+        distribution_at[k] = <uint32_t> (group.distribution - outcome.hashes) + lane
+    for alignment in range(4):
+        if outcome.groups[alignment].lanes:
+            hash_group(&outcome.groups[alignment], low, length, outcome.words)
+
+
+cdef void xxh64_draws(
+    Program program, const uint8_t *utf8, size_t length, Outcome *outcome,
+) noexcept nogil:
+    """The same under the xxh64 scheme, for a stable id in UTF-8.
+
+    One mix gives both draws of an experience, so all are computed: listing fewer costs as much.
+    """
+    cdef uint32_t lanes = (program.n_experiences + WV_LANES - 1) & ~(<uint32_t> WV_LANES - 1)
+    cdef uint32_t k
+    if outcome.n_rows == 0:
+        return
+    mix_salts(
+        program.salts, xxh64_bytes(utf8, length, 0), outcome.hashes, outcome.hashes + lanes,
+        lanes)
+    for k in range(outcome.n_rows):
+        outcome.traffic_at[k] = outcome.row[k]
+        outcome.distribution_at[k] = lanes + outcome.row[k]
+
+
+cdef void choose_records(
+    Program program, const int32_t *overrides, Outcome *outcome,
+) noexcept nogil:
+    """The records of everyone who is in: traffic, then sticky choice or distribution."""
+    cdef const uint32_t *hashes = outcome.hashes
+    cdef const ExperienceRow *row
+    cdef uint32_t k, h, piece, record, n = 0
+    cdef uint32_t changes = 0
+    for k in range(outcome.n_rows):
+        row = &program.rows[outcome.row[k]]
+        h = hashes[outcome.distribution_at[k]]
+        piece = ((h > row.limits[0]) + (h > row.limits[1]) + (h > row.limits[2]))
+        if row.n_pieces > 4:
+            while h > program.piece_limits[row.first_piece + piece]:
+                piece += 1
+        record = row.first_record + program.piece_index[row.first_piece + piece]
+        if row.sticky and overrides[outcome.row[k]] >= 0:
+            record = row.first_record + <uint32_t> overrides[outcome.row[k]]
+        # The answer takes a reference to each; by then they shall be near.
+        wv_prefetch(program.records[record])
+        # Written always, kept only if in: no branch on the draw.
+        outcome.record[n] = record
+        changes |= row.has_changes
+        n += hashes[outcome.traffic_at[k]] <= row.traffic_last
     outcome.n_records = n
     outcome.may_have_changes = changes

@@ -10,47 +10,40 @@ its own. The GIL guards the exchange. Answers hold references to the program's s
 """
 # cython: language_level=3
 
-cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.dict cimport PyDict_Check, PyDict_Copy, PyDict_GetItemWithError
-from cpython.list cimport PyList_Check, PyList_New
+from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
 from cpython.ref cimport PyObject
 from cpython.unicode cimport (
     PyUnicode_AsUTF8AndSize, PyUnicode_Check, PyUnicode_DATA, PyUnicode_GET_LENGTH,
     PyUnicode_KIND, PyUnicode_READ,
 )
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memset
 
 import json
 from collections.abc import Mapping, Sequence
 
 from whichvariant._core.activity cimport EventCounter
 from whichvariant._core.allocation cimport (
-    Outcome, choose_records, list_matching, murmur3_draws, walk_audiences, xxh64_draws,
+    choose_records, list_eligible, list_everyone, list_matching, murmur3_draws,
+    walk_audiences, xxh64_draws,
 )
+from whichvariant._core.answers cimport make_json, make_selection
 from whichvariant._core.cells cimport (
-    Cell, Profile, cell_values, clear_profile, read_children, read_sticky, read_value, set_leaves,
+    Profile, cell_values, clear_profile, read_children, read_sticky, read_value, set_leaves,
+)
+from whichvariant._core.json_grammar cimport (
+    SCAN_DEPTH, SCAN_NUMBER, SCAN_STICKY, SCAN_SYNTAX, SCAN_TYPE, SCAN_UTF8, Scanner,
 )
 from whichvariant._core.leaves cimport find_text
 from whichvariant._core.predicates cimport NUMBER
-from whichvariant._core.program cimport Fragment, Program, TrieNode
-from whichvariant._core.scanner cimport (
-    SCAN_DEPTH, SCAN_NUMBER, SCAN_STICKY, SCAN_SYNTAX, SCAN_TYPE, SCAN_UTF8, Scanner, scan_profile,
+from whichvariant._core.program cimport Program, TrieNode
+from whichvariant._core.scanner cimport scan_profile
+from whichvariant._core.scratch cimport (
+    Scratch, free_scratch, new_scratch, reserve_id, reserve_spare,
 )
 
 from whichvariant._core.cells import BadValue
-
-cdef extern from *:
-    """
-    static inline void wv_list_set(PyObject *list, Py_ssize_t i, PyObject *item)
-    {
-        Py_INCREF(item);
-        PyList_SET_ITEM(list, i, item);
-    }
-    """
-    void wv_list_set(list target, Py_ssize_t i, PyObject *item)
 
 # More than any real id, little enough that one call cannot be made to hash for long.
 MAX_STABLE_ID = 65_536
@@ -62,111 +55,6 @@ cdef Py_ssize_t LONGEST_STABLE_ID = MAX_STABLE_ID
 cdef size_t LONGEST_PROFILE = MAX_PROFILE_BYTES
 # A scratch that grew beyond this for one unusual profile is not kept.
 cdef size_t KEEP_BYTES = 1 << 20
-
-
-cdef struct Scratch:
-    Profile profile
-    Outcome outcome
-    uint8_t *leaf            # a byte per leaf, at least one
-    uint8_t *low             # the stable id's low bytes
-    size_t id_room           # code units that outcome.words and low have room for
-    char *spare              # unescaped texts, and JSON on its way out
-    size_t spare_room
-    void *hash_room          # what outcome.hashes points into, at a cache line
-
-
-cdef void free_scratch(Scratch *scratch) noexcept:
-    if scratch == NULL:
-        return
-    free(scratch.profile.kinds)
-    free(scratch.profile.cells)
-    free(scratch.profile.overrides)
-    free(scratch.profile.overridden)
-    free(scratch.outcome.audience)
-    free(scratch.outcome.matching)
-    free(scratch.outcome.eligible)
-    free(scratch.hash_room)
-    free(scratch.outcome.words)
-    free(scratch.outcome.record)
-    free(scratch.leaf)
-    free(scratch.low)
-    free(scratch.spare)
-    free(scratch)
-
-
-cdef Scratch *new_scratch(Program program) except NULL:
-    cdef Scratch *scratch = <Scratch *> calloc(1, sizeof(Scratch))
-    cdef Profile *profile
-    cdef Outcome *outcome
-    cdef uint32_t i
-    cdef uint32_t n = program.n_experiences
-    if scratch == NULL:
-        raise MemoryError
-    profile = &scratch.profile
-    outcome = &scratch.outcome
-    profile.kinds = <uint8_t *> calloc(program.leaves.n_slots + 1, 1)
-    profile.cells = <Cell *> calloc(program.leaves.n_slots + 1, sizeof(Cell))
-    profile.overrides = <int32_t *> malloc((n + 1) * sizeof(int32_t))
-    profile.overridden = <uint32_t *> calloc(n + 1, sizeof(uint32_t))
-    # Audience bytes are read eight at a time.
-    outcome.audience = <uint8_t *> calloc(program.n_audiences + 8, 1)
-    outcome.matching = <uint32_t *> calloc(program.n_audiences + 1, sizeof(uint32_t))
-    outcome.eligible = <uint64_t *> calloc(program.n_words + 1, sizeof(uint64_t))
-    scratch.hash_room = calloc(program.n_lanes + 16, sizeof(uint32_t))
-    outcome.hashes = <uint32_t *> ((<size_t> scratch.hash_room + 63) & ~(<size_t> 63))
-    outcome.record = <uint32_t *> calloc(n + 1, sizeof(uint32_t))
-    scratch.leaf = <uint8_t *> calloc(program.leaves.n_leaves + 1, 1)
-    if (profile.kinds == NULL or profile.cells == NULL or profile.overrides == NULL
-            or profile.overridden == NULL or outcome.audience == NULL
-            or outcome.matching == NULL or outcome.eligible == NULL or scratch.hash_room == NULL
-            or outcome.record == NULL or scratch.leaf == NULL):
-        free_scratch(scratch)
-        raise MemoryError
-    for i in range(n):
-        profile.overrides[i] = -1
-    return scratch
-
-
-@cython.final
-@cython.freelist(16)
-cdef class Selection:
-    """What a visitor gets, in the API's shapes.
-
-    Attributes
-    ----------
-    experiences : list of dict
-        ``{"experienceId", "variantIndex", "variants", "sticky"?}``, ordered by id.
-    changes : list of dict
-        ``{"key", "type", "value", "meta": {"experienceId", "variantIndex"}}``.
-    audiences : list of str
-        Ids of the matching audiences; with ``audiences="given"`` the profile's own list.
-
-    The lists are the caller's own. The dicts in them are shared by every selection of the engine
-    and read-only, unless fresh ones were asked for.
-    """
-
-    cdef readonly list experiences
-    cdef readonly list changes
-    cdef readonly list audiences
-
-    def to_dict(self):
-        """``{"audiences", "experiences", "changes"}``."""
-        return {
-            "audiences": self.audiences,
-            "experiences": self.experiences,
-            "changes": self.changes,
-        }
-
-    def __repr__(self):
-        return (f"Selection(experiences={self.experiences!r}, changes={self.changes!r}, "
-                f"audiences={self.audiences!r})")
-
-    def __eq__(self, other):
-        if not isinstance(other, Selection):
-            return NotImplemented
-        return self.to_dict() == other.to_dict()
-
-    __hash__ = None
 
 
 cdef str joined(path):
@@ -224,38 +112,6 @@ cdef class Evaluator:
         else:
             free_scratch(scratch)
 
-    cdef int _reserve_id(self, Scratch *scratch, size_t units) except -1:
-        """Room for a stable id of so many code units."""
-        cdef void *words
-        cdef void *low
-        if units < scratch.id_room:
-            return 0
-        units = units + 256
-        words = realloc(scratch.outcome.words, (units // 4 + 1) * sizeof(uint32_t))
-        if words != NULL:
-            scratch.outcome.words = <uint32_t *> words
-        low = realloc(scratch.low, units)
-        if low != NULL:
-            scratch.low = <uint8_t *> low
-        if words == NULL or low == NULL:
-            raise MemoryError
-        scratch.id_room = units
-        return 0
-
-    cdef int _reserve_spare(self, Scratch *scratch, size_t size) except -1:
-        """Room for so many bytes; what was there is lost."""
-        cdef char *spare
-        if size <= scratch.spare_room:
-            return 0
-        size = size + size // 2 + 4096
-        spare = <char *> malloc(size)
-        if spare == NULL:
-            raise MemoryError
-        free(scratch.spare)
-        scratch.spare = spare
-        scratch.spare_room = size
-        return 0
-
     # ---- the draws of one visitor -------------------------------------------------------------
 
     cdef int _draw(self, Scratch *scratch, str stable_id) except -1:
@@ -280,11 +136,11 @@ cdef class Evaluator:
             return 0
         if kind == 1:
             # Code points below 256: their bytes are the low bytes already.
-            self._reserve_id(scratch, <size_t> n)
+            reserve_id(scratch, <size_t> n)
             murmur3_draws(
                 self.program, <const uint8_t *> data, <uint32_t> n, &scratch.outcome)
             return 0
-        self._reserve_id(scratch, <size_t> n * 2)
+        reserve_id(scratch, <size_t> n * 2)
         for i in range(n):
             c = <uint32_t> PyUnicode_READ(kind, data, i)
             if 0xD800 <= c <= 0xDFFF:
@@ -460,9 +316,10 @@ cdef class Evaluator:
         try:
             self._read(scratch, visitor)
             self._match(scratch, device, events, now, given)
+            list_eligible(self.program, &scratch.outcome)
             self._draw(scratch, stable_id)
             choose_records(self.program, scratch.profile.overrides, &scratch.outcome)
-            return self._answer(&scratch.outcome, given, fresh)
+            return make_selection(self.program, &scratch.outcome, given, fresh)
         except BadValue as error:
             raise self._profile_error(joined(error.args[0]), error.args[1]) from None
         finally:
@@ -474,49 +331,6 @@ cdef class Evaluator:
         if audiences == "rules":
             return False
         raise ValueError(f'audiences={audiences!r}: expected "rules" or "given"')
-
-    cdef Selection _answer(self, const Outcome *outcome, list given, bint fresh):
-        cdef Program program = self.program
-        cdef Selection selection = Selection.__new__(Selection)
-        cdef uint32_t n = outcome.n_records
-        cdef uint32_t i, k, record, n_changes = 0
-        cdef list experiences = PyList_New(n)
-        cdef list changes
-        cdef list audiences
-        cdef object item
-        if fresh:
-            for i in range(n):
-                item = fresh_record(<dict> program.records[outcome.record[i]])
-                wv_list_set(experiences, i, <PyObject *> item)
-        else:
-            for i in range(n):
-                wv_list_set(experiences, i, program.records[outcome.record[i]])
-        selection.experiences = experiences
-        if outcome.may_have_changes:
-            for i in range(n):
-                record = outcome.record[i]
-                n_changes += program.first_change[record + 1] - program.first_change[record]
-        changes = PyList_New(n_changes)
-        if n_changes:
-            n_changes = 0
-            for i in range(n):
-                record = outcome.record[i]
-                for k in range(program.first_change[record], program.first_change[record + 1]):
-                    if fresh:
-                        item = fresh_value(<object> program.changes[k])
-                        wv_list_set(changes, n_changes, <PyObject *> item)
-                    else:
-                        wv_list_set(changes, n_changes, program.changes[k])
-                    n_changes += 1
-        selection.changes = changes
-        if given is not None:
-            selection.audiences = given
-            return selection
-        audiences = PyList_New(outcome.n_matching)
-        for i in range(outcome.n_matching):
-            wv_list_set(audiences, i, program.audience_objects[outcome.matching[i]])
-        selection.audiences = audiences
-        return selection
 
     # ---- a profile as JSON --------------------------------------------------------------------
 
@@ -578,9 +392,10 @@ cdef class Evaluator:
             if trust:
                 given = self._given_of_scan(&scratch.profile)
             self._match(scratch, device, events, now, given)
+            list_eligible(self.program, &scratch.outcome)
             self._draw_of_scan(scratch)
             choose_records(self.program, scratch.profile.overrides, &scratch.outcome)
-            return self._answer_json(scratch, trust)
+            return make_json(self.program, scratch, trust)
         except BadValue as error:
             raise self._profile_error(joined(error.args[0]), error.args[1]) from None
         finally:
@@ -588,7 +403,7 @@ cdef class Evaluator:
 
     cdef int _scan(self, Scratch *scratch, const char *data, size_t length) except -1:
         cdef Scanner scanner
-        self._reserve_spare(scratch, length + 16)
+        reserve_spare(scratch, length + 16)
         if scan_profile(
                 &scanner, self.program, &scratch.profile, data, length, scratch.spare) == 0:
             return 0
@@ -640,58 +455,14 @@ cdef class Evaluator:
             for i in range(n):
                 seen |= <uint8_t> profile.stable_id[i]
             if seen < 0x80:
-                self._reserve_id(scratch, n)
+                reserve_id(scratch, n)
                 murmur3_draws(
                     self.program, <const uint8_t *> profile.stable_id, <uint32_t> n,
                     &scratch.outcome)
                 return 0
         return self._draw(scratch, profile.stable_id[:n].decode("utf-8"))
 
-    cdef bytes _answer_json(self, Scratch *scratch, bint trust):
-        """Concatenate what was serialised when the program was built."""
-        cdef Program program = self.program
-        cdef const Outcome *outcome = &scratch.outcome
-        cdef uint32_t n = outcome.n_records
-        cdef uint32_t i
-        cdef size_t size = 64
-        cdef char *p
-        cdef const Fragment *fragment
-        if trust:
-            size += scratch.profile.audiences_length
-        else:
-            for i in range(outcome.n_matching):
-                size += program.audience_json[outcome.matching[i]].length
-        for i in range(n):
-            size += program.record_json[outcome.record[i]].length
-            size += program.change_json[outcome.record[i]].length
-        # Scanned texts are done with; given audiences are still in the input.
-        self._reserve_spare(scratch, size)
-        p = put(scratch.spare, b'{"audiences":', 13)
-        if not trust:
-            p = put(p, b"[", 1)
-            for i in range(outcome.n_matching):
-                fragment = &program.audience_json[outcome.matching[i]]
-                p = put(p, fragment.text, fragment.length)
-            p = close_list(p)
-        elif scratch.profile.audiences == NULL:
-            p = put(p, b"[]", 2)
-        else:
-            p = put(p, scratch.profile.audiences, scratch.profile.audiences_length)
-        p = put(p, b',"experiences":[', 16)
-        for i in range(n):
-            fragment = &program.record_json[outcome.record[i]]
-            p = put(p, fragment.text, fragment.length)
-        p = close_list(p)
-        p = put(p, b',"changes":[', 12)
-        if outcome.may_have_changes:
-            for i in range(n):
-                fragment = &program.change_json[outcome.record[i]]
-                p = put(p, fragment.text, fragment.length)
-        p = close_list(p)
-        p = put(p, b"}", 1)
-        return PyBytes_FromStringAndSize(scratch.spare, p - scratch.spare)
-
-    # ---- everything, for explanations ---------------------------------------------------------
+    # ---- everything, for explanations and measurements ---------------------------------------------------------
 
     def trace(self, profile, *, device=None, events=None, audiences=RULES, now=None):
         """Everything that one evaluation decided.
@@ -717,16 +488,17 @@ cdef class Evaluator:
             leaf = (<const char *> scratch.leaf)[:program.leaves.n_leaves]
             if self._trusts(audiences):
                 self._trust(scratch, self._given_of(visitor))
+            list_everyone(program, &scratch.outcome)
             self._draw(scratch, self._stable_id(visitor))
             return {
                 "values": values,
                 "leaves": leaf,
                 "audiences": (<const char *> scratch.outcome.audience)[:program.n_audiences],
                 "traffic": [
-                    scratch.outcome.hashes[program.rows[i].traffic_lane]
+                    scratch.outcome.hashes[scratch.outcome.traffic_at[i]]
                     for i in range(program.n_experiences)],
                 "distribution": [
-                    scratch.outcome.hashes[program.rows[i].distribution_lane]
+                    scratch.outcome.hashes[scratch.outcome.distribution_at[i]]
                     for i in range(program.n_experiences)],
                 "sticky": {
                     program.experience_ids[state.overridden[i]]:
@@ -738,30 +510,17 @@ cdef class Evaluator:
         finally:
             self._put(scratch)
 
+    def measure_draws(self, list stable_ids not None, uint32_t rounds):
+        """Compute both draws of every experience for all ids, ``rounds`` times; returns nothing.
 
-cdef inline char *put(char *at, const char *text, size_t length) noexcept:
-    memcpy(at, text, length)
-    return at + length
-
-
-cdef inline char *close_list(char *at) noexcept:
-    """End a list whose elements each brought a comma."""
-    if (at - 1)[0] == c',':
-        at -= 1
-    at[0] = c']'
-    return at + 1
-
-
-cdef dict fresh_record(dict record):
-    cdef dict copy = PyDict_Copy(record)
-    copy["variants"] = PyDict_Copy(copy["variants"])
-    return copy
-
-
-cdef object fresh_value(object value):
-    """A deep copy of a JSON value as plain dicts and lists."""
-    if PyDict_Check(value):
-        return {key: fresh_value(item) for key, item in (<dict> value).items()}
-    if PyList_Check(value):
-        return [fresh_value(item) for item in <list> value]
-    return value
+        For measuring what the hashes of a scheme cost, without anything around them.
+        """
+        cdef Scratch *scratch = self._take()
+        cdef uint32_t _round
+        try:
+            list_everyone(self.program, &scratch.outcome)
+            for _round in range(rounds):
+                for stable_id in stable_ids:
+                    self._draw(scratch, stable_id)
+        finally:
+            self._put(scratch)

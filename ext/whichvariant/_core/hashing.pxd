@@ -18,19 +18,42 @@ cdef extern from "simd.h" nogil:
     uint32_t wv_fmix32(uint32_t h)
 
 
-# The prefixes of one alignment (length modulo 4), as parallel arrays of `lanes` padded elements.
+# murmur3 after the whole words of an experience's two prefixes, the bytes left over, and the length
+# of the traffic prefix. The distribution prefix is DISTRIBUTION_EXTRA code units longer, so it is
+# aligned DISTRIBUTION_EXTRA modulo 4 further.
+cdef struct PrefixPair:
+    uint32_t traffic_state
+    uint32_t traffic_tail
+    uint32_t distribution_state
+    uint32_t distribution_tail
+    uint32_t length
+
+
+cdef enum:
+    DISTRIBUTION_EXTRA = 5
+
+
+# Experiences of one alignment (length modulo 4) that are hashed together, as parallel arrays with
+# room for a multiple of WV_LANES. `lanes` of them are in use; whole blocks are computed.
 cdef struct LaneGroup:
-    uint32_t *state
-    uint32_t *tail
+    uint32_t *traffic_state
+    uint32_t *traffic_tail
+    uint32_t *distribution_state
+    uint32_t *distribution_tail
     uint32_t *length
-    uint32_t offset     # of this group's lanes in the output array
-    uint32_t lanes      # padded to a multiple of WV_LANES; 0 when the group is empty
+    uint32_t *traffic       # hashes
+    uint32_t *distribution
+    uint32_t lanes
+
 
 cdef void make_stream(
     const uint8_t *text, uint32_t length, uint32_t alignment, uint32_t *words, wv_stream *stream,
 ) noexcept nogil
+cdef void hash_lanes(
+    const uint32_t *state, const uint32_t *tail, const uint32_t *length, uint32_t *out,
+    size_t lanes, const wv_stream *stream) noexcept nogil
 cdef void hash_group(
-    const LaneGroup *group, const wv_stream *stream, uint32_t *out,
+    const LaneGroup *group, const uint8_t *text, uint32_t length, uint32_t *words,
 ) noexcept nogil
 cdef void mix_salts(
     const uint64_t *salts, uint64_t visitor, uint32_t *traffic, uint32_t *distribution,

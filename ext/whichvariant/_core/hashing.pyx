@@ -8,7 +8,6 @@ This module owns no memory.
 from cpython.unicode cimport PyUnicode_KIND, PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_READ
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, getenv
-from libc.string cimport memcpy
 
 cdef extern from "simd.h" nogil:
     ctypedef void (*wv_murmur_fn)(
@@ -100,11 +99,30 @@ cdef void make_stream(
     stream.last = wv_mix_k(load_partial(text + 4 * stream.n_words, rest % 4))
 
 
-cdef void hash_group(
-    const LaneGroup *group, const wv_stream *stream, uint32_t *out,
+cdef void hash_lanes(
+    const uint32_t *state, const uint32_t *tail, const uint32_t *length, uint32_t *out,
+    size_t lanes, const wv_stream *stream,
 ) noexcept nogil:
-    """One hash per lane into ``out[group.offset:]``; the padding lanes get values of no meaning."""
-    _murmur(group.state, group.tail, group.length, out + group.offset, group.lanes, stream)
+    """One hash per lane; ``lanes`` is rounded up to whole blocks, which all arrays have room for."""
+    _murmur(state, tail, length, out, (lanes + WV_LANES - 1) & ~(<size_t> WV_LANES - 1), stream)
+
+
+cdef void hash_group(
+    const LaneGroup *group, const uint8_t *text, uint32_t length, uint32_t *words,
+) noexcept nogil:
+    """Both hashes of every lane of a group that is not empty, for one visitor's ``text``."""
+    cdef wv_stream stream
+    cdef uint32_t alignment = group.length[0] & 3
+    make_stream(text, length, alignment, words, &stream)
+    hash_lanes(
+        group.traffic_state, group.traffic_tail, group.length, group.traffic, group.lanes,
+        &stream)
+    make_stream(text, length, (alignment + DISTRIBUTION_EXTRA) & 3, words, &stream)
+    # The finaliser mixes in the whole length: the shared array's, and what the stream adds to it.
+    stream.id_length = length + DISTRIBUTION_EXTRA
+    hash_lanes(
+        group.distribution_state, group.distribution_tail, group.length, group.distribution,
+        group.lanes, &stream)
 
 
 cdef void mix_salts(
@@ -296,7 +314,7 @@ def hash_many(list prefixes not None, str stable_id not None):
     cdef list out = [0] * len(prefixes)
     cdef uint32_t *block = NULL
     cdef uint32_t *words = NULL
-    cdef LaneGroup group
+    cdef uint32_t lanes
     cdef wv_stream stream
     cdef Py_ssize_t i, j
     for i in range(len(prefixes)):
@@ -306,26 +324,23 @@ def hash_many(list prefixes not None, str stable_id not None):
         members = groups[alignment]
         if not members:
             continue
-        group.lanes = <uint32_t> ((len(members) + WV_LANES - 1) // WV_LANES * WV_LANES)
-        group.offset = 0
-        block = <uint32_t *> malloc(4 * group.lanes * sizeof(uint32_t))
+        lanes = <uint32_t> ((len(members) + WV_LANES - 1) // WV_LANES * WV_LANES)
+        block = <uint32_t *> malloc(4 * lanes * sizeof(uint32_t))
         words = <uint32_t *> malloc((n // 4 + 1) * sizeof(uint32_t))
         if block == NULL or words == NULL:
             free(block)
             free(words)
             raise MemoryError
-        group.state = block
-        group.tail = block + group.lanes
-        group.length = block + 2 * group.lanes
-        for j in range(group.lanes):
+        for j in range(lanes):
             row = members[j] if j < len(members) else (0, 0, 0, 0)
-            group.state[j] = row[1]
-            group.tail[j] = row[2]
-            group.length[j] = row[3]
+            block[j] = row[1]
+            block[lanes + j] = row[2]
+            block[2 * lanes + j] = row[3]
         make_stream(data, n, alignment, words, &stream)
-        hash_group(&group, &stream, block + 3 * group.lanes)
+        hash_lanes(
+            block, block + lanes, block + 2 * lanes, block + 3 * lanes, lanes, &stream)
         for j in range(len(members)):
-            out[members[j][0]] = block[3 * group.lanes + j]
+            out[members[j][0]] = block[3 * lanes + j]
         free(block)
         free(words)
     return out

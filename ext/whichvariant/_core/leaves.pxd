@@ -11,11 +11,11 @@
 #
 # The structures point into memory owned by the LeafTable that built them.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memset
 
 from whichvariant._core.predicates cimport (
     OP_CONTAINS, OP_ENDS, OP_STARTS, count_at_most, order_key, text_contains, text_ends, text_starts,
-    wv_hash_text, wv_parse_number,
+    wv_hash_text, wv_parse_number, wv_same_text,
 )
 
 
@@ -82,7 +82,7 @@ cdef inline int64_t find_text(const TextTable *table, const char *text, size_t n
         entry = &table.entries[i]
         if entry.text == NULL:
             return -1
-        if entry.hash == h and entry.length == n and memcmp(entry.text, text, n) == 0:
+        if entry.hash == h and entry.length == n and wv_same_text(entry.text, text, n):
             return entry.payload
         i = (i + 1) & table.mask
 

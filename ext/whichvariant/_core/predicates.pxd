@@ -7,6 +7,7 @@ cdef extern from "text.h" nogil:
     bint wv_contains(const char *text, size_t n, const char *needle, size_t m)
     bint wv_parse_number(const char *text, size_t n, double *out, bint *exact)
     uint64_t wv_hash_text(const char *text, size_t n)
+    bint wv_same_text(const char *text, const char *other, size_t n)
 
 
 # What an attribute holds. TEXT, NUMBER: `text` or `number` of the cell. FALSE, TRUE, NULL and

@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from cpython.ref cimport PyObject
 
-from whichvariant._core.hashing cimport LaneGroup
+from whichvariant._core.hashing cimport PrefixPair
 from whichvariant._core.leaf_table cimport Arena, LeafTable
 from whichvariant._core.leaves cimport TextTable
 
@@ -38,9 +38,7 @@ cdef struct WalkGroup:
 
 
 cdef struct ExperienceRow:
-    uint32_t traffic_lane
     uint32_t traffic_last      # in when the traffic hash is at or below this
-    uint32_t distribution_lane
     uint32_t limits[3]         # upper ends of the first pieces; piece = how many lie below the hash
     uint32_t n_pieces
     uint32_t first_piece       # into piece_limits and piece_index
@@ -89,9 +87,9 @@ cdef class Program:
     cdef uint32_t *members               # experiences of each audience with traffic above 0
     cdef uint32_t *piece_limits
     cdef uint16_t *piece_index
-    cdef LaneGroup groups[4]
-    cdef uint64_t *salts
-    cdef uint32_t n_lanes                # of all hash outputs
+    cdef PrefixPair *prefixes            # murmur3: of each experience
+    cdef uint32_t aligned[4]             # murmur3: experiences by their traffic prefix's alignment
+    cdef uint64_t *salts                 # xxh64: one an experience, padded to WV_LANES
 
     cdef uint32_t n_records
     cdef PyObject **records

@@ -15,8 +15,8 @@ from libc.string cimport memcpy
 import json
 import sys
 
-from whichvariant._core.hashing cimport WV_LANES
-from whichvariant._core.leaf_table cimport Arena, LeafTable, build_text_table
+from whichvariant._core.hashing cimport DISTRIBUTION_EXTRA, WV_LANES, PrefixPair
+from whichvariant._core.leaf_table cimport Arena, build_text_table
 
 from whichvariant._core.leaf_table import leaf_table
 
@@ -214,54 +214,33 @@ cdef class Program:
     # ---- draws --------------------------------------------------------------------------------
 
     cdef int _build_lanes(self, dict lanes) except -1:
-        """Prefix states grouped by alignment (murmur3), or one salt an experience (xxh64)."""
+        """Prefix states (murmur3), or one salt an experience (xxh64)."""
         cdef Arena arena = self._arena
-        cdef uint32_t n, i, alignment, lane, total = 0
+        cdef uint32_t n = self.n_experiences
+        cdef uint32_t i
         cdef const uint32_t *state
         cdef const uint32_t *tail
         cdef const uint32_t *length
-        cdef LaneGroup *group
-        cdef uint32_t *lane_of
-        cdef uint32_t counts[4]
+        cdef PrefixPair *pair
+        self.rows = <ExperienceRow *> arena.take(n, sizeof(ExperienceRow))
         if self.scheme == "xxh64":
-            n = (self.n_experiences + WV_LANES - 1) // WV_LANES * WV_LANES
-            self.salts = <uint64_t *> arena.take(n, sizeof(uint64_t))
+            self.salts = <uint64_t *> arena.take(n + WV_LANES, sizeof(uint64_t))
             memcpy(
-                self.salts, arena.copy(lanes["salt"], self.n_experiences, 8, "lanes.salt"),
-                self.n_experiences * sizeof(uint64_t))
-            # Traffic draws stand in lanes 0 .. n-1, distribution draws in n .. 2n-1.
-            self.n_lanes = 2 * n
+                self.salts, arena.copy(lanes["salt"], n, 8, "lanes.salt"), n * sizeof(uint64_t))
             return 0
-        n = 2 * self.n_experiences
-        state = <const uint32_t *> arena.copy(lanes["state"], n, 4, "lanes.state")
-        tail = <const uint32_t *> arena.copy(lanes["tail"], n, 4, "lanes.tail")
-        length = <const uint32_t *> arena.copy(lanes["length"], n, 4, "lanes.length")
-        lane_of = <uint32_t *> arena.take(n, sizeof(uint32_t))
-        for alignment in range(4):
-            counts[alignment] = 0
+        state = <const uint32_t *> arena.copy(lanes["state"], 2 * n, 4, "lanes.state")
+        tail = <const uint32_t *> arena.copy(lanes["tail"], 2 * n, 4, "lanes.tail")
+        length = <const uint32_t *> arena.copy(lanes["length"], 2 * n, 4, "lanes.length")
+        self.prefixes = <PrefixPair *> arena.take(n, sizeof(PrefixPair))
         for i in range(n):
-            counts[length[i] % 4] += 1
-        for alignment in range(4):
-            group = &self.groups[alignment]
-            group.offset = total
-            group.lanes = (counts[alignment] + WV_LANES - 1) // WV_LANES * WV_LANES
-            group.state = <uint32_t *> arena.take(group.lanes, sizeof(uint32_t))
-            group.tail = <uint32_t *> arena.take(group.lanes, sizeof(uint32_t))
-            group.length = <uint32_t *> arena.take(group.lanes, sizeof(uint32_t))
-            lane = 0
-            for i in range(n):
-                if length[i] % 4 == alignment:
-                    group.state[lane] = state[i]
-                    group.tail[lane] = tail[i]
-                    group.length[lane] = length[i]
-                    lane_of[i] = total + lane
-                    lane += 1
-            total += group.lanes
-        self.n_lanes = total
-        self.rows = <ExperienceRow *> arena.take(self.n_experiences, sizeof(ExperienceRow))
-        for i in range(self.n_experiences):
-            self.rows[i].traffic_lane = lane_of[2 * i]
-            self.rows[i].distribution_lane = lane_of[2 * i + 1]
+            pair = &self.prefixes[i]
+            pair.traffic_state = state[2 * i]
+            pair.traffic_tail = tail[2 * i]
+            pair.distribution_state = state[2 * i + 1]
+            pair.distribution_tail = tail[2 * i + 1]
+            pair.length = length[2 * i]
+            check(length[2 * i + 1] == pair.length + DISTRIBUTION_EXTRA, "bad prefix lengths")
+            self.aligned[pair.length % 4] += 1
         return 0
 
     cdef int _build_rows(self, dict table) except -1:
@@ -286,11 +265,6 @@ cdef class Program:
             table["piece_limit"], pieces, 4, "experiences.piece_limit")
         self.piece_index = <uint16_t *> arena.copy(
             table["piece_index"], pieces, 2, "experiences.piece_index")
-        if self.rows == NULL:
-            self.rows = <ExperienceRow *> arena.take(n, sizeof(ExperienceRow))
-            for i in range(n):
-                self.rows[i].traffic_lane = i
-                self.rows[i].distribution_lane = self.n_lanes // 2 + i
         self.n_words = (n + 63) // 64
         self.for_everyone = <uint64_t *> arena.take(self.n_words, sizeof(uint64_t))
         self.n_records = 0

@@ -58,26 +58,45 @@ WV_INLINE uint64_t wv_hash_text(const char *p, size_t n)
     return h ^ (h >> 32);
 }
 
-/* Linear in n + m where the C library has memmem (visitors choose the text, so no worse will do). */
+/* Whether two texts of n bytes are the same. Most are short, and then a call costs more than this. */
+WV_INLINE int wv_same_text(const char *p, const char *q, size_t n)
+{
+    if (n >= 8) {
+        if (wv_load64(p) != wv_load64(q) || wv_load64(p + n - 8) != wv_load64(q + n - 8))
+            return 0;
+        return n <= 16 || memcmp(p + 8, q + 8, n - 16) == 0;
+    }
+    if (n >= 4)
+        return wv_load32(p) == wv_load32(q) && wv_load32(p + n - 4) == wv_load32(q + n - 4);
+    return n == 0 || (p[0] == q[0] && p[n / 2] == q[n / 2] && p[n - 1] == q[n - 1]);
+}
+
+/* Visitors choose the text, so the time must not be worse than linear in n + m. A few candidates are
+ * tried by hand, which settles short texts; then the C library's linear search takes over. */
 WV_UNUSED static int wv_contains(const char *text, size_t n, const char *needle, size_t m)
 {
     if (m == 0)
         return 1;
     if (n < m)
         return 0;
+    const char *stop = text + (n - m) + 1;
+    const char *at = text;
 #if defined(_WIN32)
-    const char *end = text + (n - m) + 1;
-    while (text < end) {
-        const char *hit = (const char *)memchr(text, (unsigned char)needle[0], (size_t)(end - text));
-        if (hit == NULL)
-            return 0;
-        if (memcmp(hit, needle, m) == 0)
-            return 1;
-        text = hit + 1;
-    }
-    return 0;
+    /* No linear search in this C library. */
+    for (;;) {
 #else
-    return memmem(text, n, needle, m) != NULL;
+    for (int tries = 0; tries < 8; tries++) {
+#endif
+        at = (const char *)memchr(at, (unsigned char)needle[0], (size_t)(stop - at));
+        if (at == NULL)
+            return 0;
+        if (memcmp(at, needle, m) == 0)
+            return 1;
+        if (++at == stop)
+            return 0;
+    }
+#if !defined(_WIN32)
+    return memmem(at, (size_t)(text + n - at), needle, m) != NULL;
 #endif
 }
 

@@ -1,0 +1,1 @@
+"""Tests of the compiler: contracts in, tables and saved programs out."""

@@ -1,0 +1,1 @@
+"""Tests of the frozen types that configurations and answers are made of."""

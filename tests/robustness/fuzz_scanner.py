@@ -1,0 +1,153 @@
+"""A fuzzer of the scanner and of compiled programs, guided by coverage where the build records it.
+
+::
+
+    python tests/robustness/fuzz_scanner.py --seconds 600                # random mutations
+    python tests/robustness/fuzz_scanner.py --target programs --seconds 600
+
+Run it with a sanitizer build (``WHICHVARIANT_BUILD=sanitize``), else it only finds crashes and
+disagreements. Guided by coverage::
+
+    python tests/robustness/fuzz_scanner.py --write-hook hook.so
+    CFLAGS=-fsanitize-coverage=trace-pc LDFLAGS=$PWD/hook.so WHICHVARIANT_BUILD=sanitize \\
+        python setup.py build_ext --inplace --force
+    LD_PRELOAD="$(gcc -print-file-name=libasan.so) hook.so" ASAN_OPTIONS=detect_leaks=0 \\
+        python tests/robustness/fuzz_scanner.py --hook hook.so --seconds 600
+
+The hook notes which places of the core ran; an input that reaches a new one is kept and mutated
+further. The first inputs are made here: ordinary profiles, and the pieces that matter to a scanner.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from oracle.strategies import odd_json, seeded_case
+from robustness import test_damaged_programs, test_scanner
+from robustness.support import PROFILE, TOKENS, as_json, mutate_bytes, packed_program
+
+HOOK = r"""
+#include <stdint.h>
+#define SIZE (1u << 16)
+unsigned char wv_seen[SIZE];
+uint32_t wv_new;
+static __thread uintptr_t last;
+/* GCC calls this at every branch of code built with -fsanitize-coverage=trace-pc. */
+void __sanitizer_cov_trace_pc(void)
+{
+    uintptr_t here = (uintptr_t)__builtin_return_address(0);
+    uint32_t edge = (uint32_t)((here * 0x9e3779b97f4a7c15ull) >> 40) ^ (uint32_t)last;
+    last = (here * 0xff51afd7ed558ccdull) >> 41;
+    edge &= SIZE - 1;
+    if (!wv_seen[edge]) {
+        wv_seen[edge] = 1;
+        wv_new++;
+    }
+}
+"""
+
+
+def write_hook(path: Path) -> None:
+    """Compile the hook that counts new places."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "hook.c")
+        source.write_text(HOOK)
+        subprocess.run(
+            ["cc", "-O2", "-shared", "-fPIC", "-o", str(path), str(source)], check=True
+        )
+
+
+def seeds() -> list[bytes]:
+    """Profiles in ordinary and in odd spellings."""
+    corpus = [as_json(PROFILE), b'{"stableId":"s"}', b'{"stableId":"s","traits":null}']
+    for seed in range(20):
+        for visit in seeded_case(seed, visits=3).visits:
+            corpus.append(odd_json(seed, visit.profile))
+    return corpus
+
+
+def splice(rng: Random, first: bytes, second: bytes) -> bytes:
+    """The start of one input and the end of another."""
+    return first[: rng.randrange(len(first) + 1)] + second[rng.randrange(len(second) + 1) :]
+
+
+def fuzz_scanner(rng: Random, corpus: list[bytes]) -> tuple[bytes, str]:
+    """One input, compared with orjson and with the engine's other way in."""
+    data = rng.choice(corpus)
+    if rng.random() < 0.15:
+        data = splice(rng, data, rng.choice(corpus))
+    if rng.random() < 0.05:
+        data = data + rng.choice(TOKENS) * rng.randrange(300)
+    data = mutate_bytes(rng, data)[:20_000]
+    engine = rng.choice(test_scanner.ENGINES)
+    return data, test_scanner.compare(engine, data, audiences=rng.choice(["rules", "given"]))
+
+
+def fuzz_programs(rng: Random, corpus: list[bytes]) -> tuple[bytes, str]:
+    """One compiled program with damaged tables and a right digest."""
+    parts = rng.choice([test_damaged_programs.PARTS, test_damaged_programs.SMALL,
+                        test_damaged_programs.XXH64])  # fmt: skip
+    tables = {
+        name: {key: value[:] for key, value in table.items()} if isinstance(table, dict) else table[:]
+        for name, table in parts[0].items()
+    }
+    for _ in range(rng.randint(1, 4)):
+        test_damaged_programs.damage(rng, tables, parts)
+    data = packed_program(tables, parts[1], parts[2])
+    engine = test_damaged_programs.load(data)
+    if isinstance(engine, test_damaged_programs.Engine):
+        test_damaged_programs.use(engine)
+    return data, type(engine).__name__
+
+
+def main() -> None:
+    """Fuzz for a while; the input at fault is written to ``--keep`` before the error is shown."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--target", choices=["scanner", "programs"], default="scanner")
+    parser.add_argument("--hook", type=Path, help="the preloaded hook, to be guided by coverage")
+    parser.add_argument("--write-hook", type=Path, help="compile the hook to this file, and end")
+    parser.add_argument("--keep", type=Path, default=Path("fuzz-failure"))
+    options = parser.parse_args()
+    if options.write_hook:
+        write_hook(options.write_hook)
+        return
+    hook = ctypes.CDLL(str(options.hook.resolve())) if options.hook else None
+    places = ctypes.c_uint32.in_dll(hook, "wv_new") if hook else ctypes.c_uint32()
+    target = {"scanner": fuzz_scanner, "programs": fuzz_programs}[options.target]
+    rng = Random(options.seed)
+    corpus = seeds()
+    seen: Counter[str] = Counter()
+    start = shown = time.monotonic()
+    known = 0
+    while time.monotonic() < start + options.seconds:
+        state = rng.getstate()
+        try:
+            data, kind = target(rng, corpus)
+        except BaseException:
+            options.keep.write_text(repr(state))
+            raise
+        seen[kind] += 1
+        if places.value > known:
+            known = places.value
+            corpus.append(data)
+        if time.monotonic() > shown + 30:
+            shown = time.monotonic()
+            print(f"{shown - start:5.0f} s: {seen.total():,} inputs, {len(corpus)} kept, "
+                  f"{known:,} places, {dict(seen)}", flush=True)  # fmt: skip
+    print(f"done: {seen.total():,} inputs, {len(corpus)} kept, {known:,} places, {dict(seen)}")
+
+
+if __name__ == "__main__":
+    main()
