@@ -17,10 +17,10 @@ from typing import Any
 
 import mmh3
 
-from benchmarks.naive import (
+from benchmarks.prepared import (
     MAXIMUM,
     NEGATIONS,
-    NaiveExperience,
+    PreparedExperience,
     id_order,
     low_bytes,
     number_of,
@@ -193,7 +193,7 @@ class GeneratedEngine:
         return "\n".join(lines)
 
     @staticmethod
-    def _variant(each: NaiveExperience) -> list[str]:
+    def _variant(each: PreparedExperience) -> list[str]:
         choice = ""
         for index, (_, end) in enumerate(each.distribution):
             bound = first_hash(lambda draw, end=end: draw > end)
@@ -212,7 +212,7 @@ class GeneratedEngine:
             *(f"    {line}" for line in draw),
         ]
 
-    def _add_records(self, position: int, each: NaiveExperience) -> None:
+    def _add_records(self, position: int, each: PreparedExperience) -> None:
         records = []
         changes = []
         for index in range(each.highest_index + 1):

@@ -27,13 +27,14 @@ KEPT = FOLDER / "ratios.json"
 
 WORKLOADS = ("W1", "W2", "W3")
 NAIVE = "naive interpreter"
+PREPARED = "prepared interpreter"
 GENERATED = "generated code"
 GENERATED_RECORDS = "generated code, shared records"
 SHARED = "whichvariant, shared records"
 FRESH = "whichvariant, fresh records"
 BYTES = "whichvariant, bytes to bytes"
 AROUND = "orjson.loads + select + orjson.dumps"
-ROWS = (NAIVE, GENERATED, GENERATED_RECORDS, SHARED, FRESH, BYTES, AROUND)
+ROWS = (NAIVE, PREPARED, GENERATED, GENERATED_RECORDS, SHARED, FRESH, BYTES, AROUND)
 
 LEVELS = ("avx512", "avx2", "baseline")
 COMPILE = "load and compile W3"

@@ -16,6 +16,7 @@ from benchmarks import report
 from benchmarks.conftest import CLOCK, cached_workload
 from benchmarks.generated import GeneratedEngine
 from benchmarks.naive import NaiveEngine
+from benchmarks.prepared import PreparedEngine
 
 whichvariant = pytest.importorskip("whichvariant")
 
@@ -30,6 +31,7 @@ def contestants(name: Any) -> dict[str, Contestant]:
     """The rows of one workload, checked against each other."""
     subject = cached_workload(name)
     naive = NaiveEngine(subject.document)
+    prepared = PreparedEngine(subject.document)
     generated = GeneratedEngine(subject.document)
     engine = whichvariant.Engine.from_dict(subject.document)
 
@@ -57,6 +59,7 @@ def contestants(name: Any) -> dict[str, Contestant]:
         answer = {"audiences": audiences, "experiences": experiences, "changes": changes}
         assert shared(profile) == expected
         assert fresh(profile) == expected
+        assert prepared.select(profile) == expected
         assert generated.select_records(profile) == expected
         assert orjson.loads(engine.select_json(blob)) == answer
         assert orjson.loads(around(blob)) == answer
@@ -67,6 +70,7 @@ def contestants(name: Any) -> dict[str, Contestant]:
         ]
     return {
         report.NAIVE: (naive.select, False),
+        report.PREPARED: (prepared.select, False),
         report.GENERATED: (generated.select_indices, False),
         report.GENERATED_RECORDS: (generated.select_records, False),
         report.SHARED: (shared, False),

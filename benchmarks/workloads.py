@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmarks.naive import NaiveEngine, evaluate, prepare
+from benchmarks.prepared import PreparedEngine, evaluate, prepare
 
 Json = Any
 Name = Literal["W1", "W2", "W3"]
@@ -50,7 +50,7 @@ class Workload:
     @functools.cached_property
     def match_rate(self) -> float:
         """The share of (profile, experience) pairs that are selected, by the naive interpreter."""
-        engine = NaiveEngine(self.document)
+        engine = PreparedEngine(self.document)
         selected = sum(len(engine.select(profile)[0]) for profile in self.profiles)
         return selected / (len(self.profiles) * len(self.document["experiences"]))
 

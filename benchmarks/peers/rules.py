@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.naive import NEGATIONS, path_of
+from benchmarks.prepared import NEGATIONS, path_of
 
 Json = Any
 

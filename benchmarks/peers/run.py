@@ -25,8 +25,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.naive import NaiveEngine
 from benchmarks.peers.rules import Inexact, Peer
+from benchmarks.prepared import PreparedEngine
 from benchmarks.workloads import workload
 
 ENGINES = {
@@ -60,8 +60,8 @@ def ours(document: Mapping[str, Any], inexact: Inexact) -> Peer:
 
 
 def naive(document: Mapping[str, Any], inexact: Inexact) -> Peer:
-    """The interpreter of `benchmarks.naive`."""
-    engine = NaiveEngine(document)
+    """The interpreter of `benchmarks.prepared`."""
+    engine = PreparedEngine(document)
     return Peer("select: experiences, changes and audiences", dict, engine.select, read_records)
 
 
@@ -81,7 +81,7 @@ def make(name: str, document: Mapping[str, Any], inexact: Inexact) -> Peer:
 
 def agreement(peer: Peer, document: Mapping[str, Any], profiles: list[Any]) -> float:
     """The share of pairs, among experiences with full traffic, that both include or exclude."""
-    reference = NaiveEngine(document)
+    reference = PreparedEngine(document)
     full = {
         experience["nt_experience_id"]: experience.get("nt_audience")
         for experience in document["experiences"]

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from benchmarks.generated import GeneratedEngine, leaves_of
-from benchmarks.naive import (
+from benchmarks.peers.rules import Leaf, alternatives, flattened, with_presence
+from benchmarks.prepared import (
     OPERATORS,
-    NaiveEngine,
+    PreparedEngine,
     draw,
     evaluate,
     low_bytes,
@@ -21,7 +22,6 @@ from benchmarks.naive import (
     path_of,
     prepare,
 )
-from benchmarks.peers.rules import Leaf, alternatives, flattened, with_presence
 from benchmarks.report import NAIVE, SHARED, fallen, lines, ratios, targets
 from benchmarks.workloads import SIZES, Workload, workload
 
@@ -71,7 +71,7 @@ def test_the_match_rate_of_w2() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_generated_code_agrees_with_the_naive_interpreter(name: Any) -> None:
-    naive = NaiveEngine(made(name).document)
+    naive = PreparedEngine(made(name).document)
     generated = GeneratedEngine(made(name).document)
     for profile in made(name).profiles[:PROFILES]:
         experiences, changes, audiences = naive.select(profile)
@@ -89,7 +89,7 @@ def test_the_engine_agrees_with_the_naive_interpreter(name: Any) -> None:
     if engine_class is None:
         pytest.skip("the engine is not built")
     engine = engine_class.from_dict(made(name).document)
-    naive = NaiveEngine(made(name).document)
+    naive = PreparedEngine(made(name).document)
     for profile in made(name).profiles[:PROFILES]:
         selection = engine.select(profile)
         answer = (selection.experiences, selection.changes, selection.audiences)

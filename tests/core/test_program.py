@@ -1,4 +1,4 @@
-"""Programs of every size and shape: what flat arrays decide is what the rules say (SEMANTICS 3, 4)."""
+"""Programs of every size and shape: flat arrays decide what the rules say (SEMANTICS 3, 4)."""
 
 from __future__ import annotations
 
@@ -29,14 +29,30 @@ FLAGS = 80
 
 def nested_rule(source: Random, depth: int) -> Json:
     """A rule that asks ``depth`` traits one after another, each group inside the one before."""
-    rule: Json = leaf("equal", "1", key=f"t{source.randrange(FLAGS)}")
-    for _ in range(depth - 1):
-        other = leaf("equal", "1", key=f"t{source.randrange(FLAGS)}")
+    keys = [f"t{number}" for number in source.sample(range(FLAGS), depth)]
+    rule: Json = leaf("equal", "1", key=keys.pop())
+    while keys:
+        operator = "equal" if source.random() < 0.8 else "notEqual"
+        parts = [leaf(operator, "1", key=keys.pop()), rule]
         if source.random() < 0.2:
-            other = leaf("notEqual", "1", key=f"t{source.randrange(FLAGS)}")
-        parts = [other, rule] if source.random() < 0.8 else [rule, other]
+            parts.reverse()
         rule = {source.choice(["any", "all"]): parts}
     return {"not": rule} if source.random() < 0.2 else rule
+
+
+def undecided(rule: Json, source: Random) -> Json:
+    """Traits for which the innermost trait decides, so that the walk is as long as can be."""
+    traits = {}
+    rule = rule.get("not", rule)
+    while "type" not in rule:
+        [(group, parts)] = rule.items()
+        [test] = [part for part in parts if "type" in part][:1]
+        [rule] = [part for part in parts if part is not test]
+        if (group == "all") == (test["operator"] == "equal"):
+            traits[test["key"]] = "1"
+    if source.random() < 0.5:
+        traits[rule["key"]] = "1"
+    return traits
 
 
 def holds(rule: Json, traits: Json) -> bool:
@@ -55,9 +71,11 @@ def check_audiences(source: Random, depths: list[int]) -> set[bool]:
     rules = {f"a{number:03d}": nested_rule(source, depth) for number, depth in enumerate(depths)}
     engine = Engine.from_dict(document(audiences=[audience(*item) for item in rules.items()]))
     answers = set()
-    for _ in range(12):
-        density = source.random()
-        traits = {f"t{number}": "1" for number in range(FLAGS) if source.random() < density}
+    situations = [undecided(source.choice(list(rules.values())), source) for _ in range(10)]
+    for density in (0, 0.2, 0.5, 0.8, 1):
+        flags = [number for number in range(FLAGS) if source.random() < density]
+        situations.append({f"t{number}": "1" for number in flags})
+    for traits in situations:
         expected = [audience_id for audience_id, rule in rules.items() if holds(rule, traits)]
         assert both(engine, {"stableId": "v", "traits": traits})["audiences"] == expected, depths
         answers |= {audience_id in expected for audience_id in rules}
