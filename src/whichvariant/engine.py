@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from whichvariant import clock
 from whichvariant._core.answers import Selection
@@ -47,6 +47,8 @@ class Engine(Evaluator):
         selection = engine.select({"stableId": "123", "traits": {"plan": "pro"}})
         selection.experiences
     """
+
+    _native: dict[str, Any]
 
     def __init__(self, configuration: Configuration, findings: Sequence[Finding] = ()) -> None:
         self._set_up(compile_tables(configuration), configuration.digest)
@@ -169,8 +171,7 @@ class Engine(Evaluator):
     @property
     def scheme(self) -> Scheme:
         """The bucketing scheme, ``murmur3`` or ``xxh64``."""
-        scheme: Scheme = self.program.scheme  # type: ignore[assignment]
-        return scheme
+        return self.program.scheme
 
     def __repr__(self) -> str:
         return (
@@ -186,7 +187,7 @@ class Engine(Evaluator):
         *,
         device: str | None = None,
         events: Sequence[Mapping[str, Any]] | None = None,
-        audiences: str = "rules",
+        audiences: Literal["rules", "given"] = "rules",
         now: int | datetime | str | None = None,
     ) -> Explanation:
         """Why a visitor gets what `select` gives: every audience, comparison, draw and threshold.

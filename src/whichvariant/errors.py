@@ -25,7 +25,7 @@ class WhichVariantError(Exception):
 
 
 class DocumentError(WhichVariantError):
-    """A source is not a configuration document: unreadable, not JSON or msgpack, or of no known shape.
+    """A source is no configuration document: unreadable, not JSON or msgpack, or of no known shape.
 
     ``source`` is the name of the file or argument, ``path`` the place inside it (may be empty).
     """
@@ -38,7 +38,7 @@ class DocumentError(WhichVariantError):
 
 
 class ConfigurationError(WhichVariantError):
-    """A configuration has errors and was loaded strictly. ``findings`` holds all of them, warnings too."""
+    """A configuration has errors and was loaded strictly. ``findings`` has them, and warnings."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = tuple(findings)
@@ -54,7 +54,7 @@ class ProgramError(WhichVariantError):
 
 
 class InputError(WhichVariantError):
-    """A value handed in at selection time is not usable. ``path`` names the place, e.g. ``traits.age``."""
+    """A value handed in at selection time is not usable. ``path`` is its place: ``traits.age``."""
 
     def __init__(self, path: str, message: str) -> None:
         self.path = path

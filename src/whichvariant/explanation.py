@@ -343,8 +343,8 @@ def _experience_lines(experience: Mapping[str, Any]) -> Iterator[str]:
     traffic = experience["traffic"]
     sign = ">" if traffic["in"] else "≤"
     yield (
-        f"    {_mark(traffic['in'])} traffic {traffic['allocation']:g} {sign} draw {traffic['draw']:.10f}"
-        f"   (hash {traffic['hash']}, {traffic['hashesIn']} are in)"
+        f"    {_mark(traffic['in'])} traffic {traffic['allocation']:g} {sign} "
+        f"draw {traffic['draw']:.10f}   (hash {traffic['hash']}, {traffic['hashesIn']} are in)"
     )
     distribution = experience["distribution"]
     segments = ", ".join(

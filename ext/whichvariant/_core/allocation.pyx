@@ -17,8 +17,14 @@ cdef extern from "simd.h" nogil:
     void wv_prefetch(const void *address)
 
 
+cdef inline uint32_t step(
+    const uint32_t *graph, const uint8_t *leaf, uint32_t node,
+) noexcept nogil:
+    return graph[node + 2 + 2 * leaf[graph[node]] + leaf[graph[node + 1]]]
+
+
 cdef void walk_audiences(Program program, const uint8_t *leaf, Outcome *outcome) noexcept nogil:
-    """Follow every audience's graph from its entry to FALSE (0) or TRUE (3).
+    """Follow every audience's graph from its entry to FALSE (0) or TRUE (6).
 
     Eight walks are interleaved and all take as many steps as the deepest needs: the ends lead to
     themselves, so extra steps change nothing, and no branch depends on the data.
@@ -37,28 +43,28 @@ cdef void walk_audiences(Program program, const uint8_t *leaf, Outcome *outcome)
             a, b, c, d = entry[0], entry[1], entry[2], entry[3]
             e, f, g, h = entry[4], entry[5], entry[6], entry[7]
             for _step in range(group.depth):
-                a = graph[a + 1 + leaf[graph[a]]]
-                b = graph[b + 1 + leaf[graph[b]]]
-                c = graph[c + 1 + leaf[graph[c]]]
-                d = graph[d + 1 + leaf[graph[d]]]
-                e = graph[e + 1 + leaf[graph[e]]]
-                f = graph[f + 1 + leaf[graph[f]]]
-                g = graph[g + 1 + leaf[graph[g]]]
-                h = graph[h + 1 + leaf[graph[h]]]
-            audience[number[0]] = <uint8_t> (a & 1)
-            audience[number[1]] = <uint8_t> (b & 1)
-            audience[number[2]] = <uint8_t> (c & 1)
-            audience[number[3]] = <uint8_t> (d & 1)
-            audience[number[4]] = <uint8_t> (e & 1)
-            audience[number[5]] = <uint8_t> (f & 1)
-            audience[number[6]] = <uint8_t> (g & 1)
-            audience[number[7]] = <uint8_t> (h & 1)
+                a = step(graph, leaf, a)
+                b = step(graph, leaf, b)
+                c = step(graph, leaf, c)
+                d = step(graph, leaf, d)
+                e = step(graph, leaf, e)
+                f = step(graph, leaf, f)
+                g = step(graph, leaf, g)
+                h = step(graph, leaf, h)
+            audience[number[0]] = <uint8_t> (a != 0)
+            audience[number[1]] = <uint8_t> (b != 0)
+            audience[number[2]] = <uint8_t> (c != 0)
+            audience[number[3]] = <uint8_t> (d != 0)
+            audience[number[4]] = <uint8_t> (e != 0)
+            audience[number[5]] = <uint8_t> (f != 0)
+            audience[number[6]] = <uint8_t> (g != 0)
+            audience[number[7]] = <uint8_t> (h != 0)
         else:
             for i in range(group.count):
                 a = entry[i]
-                while a > 3:
-                    a = graph[a + 1 + leaf[graph[a]]]
-                audience[number[i]] = <uint8_t> (a & 1)
+                while a > 6:
+                    a = step(graph, leaf, a)
+                audience[number[i]] = <uint8_t> (a != 0)
 
 
 cdef void list_matching(Program program, Outcome *outcome) noexcept nogil:

@@ -10,7 +10,9 @@ from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.long cimport PyLong_AsDouble, PyLong_Check
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_Check
+from cpython.unicode cimport (
+    PyUnicode_AsUTF8AndSize, PyUnicode_Check, PyUnicode_DATA, PyUnicode_GET_LENGTH,
+)
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memset
@@ -24,6 +26,10 @@ from whichvariant._core.leaves cimport (
 from whichvariant._core.predicates cimport FALSE, MISSING, NULLED, NUMBER, OBJECT, TEXT, TRUE
 
 from whichvariant._core.coercion import json_text, number_text
+
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
 
 
 class BadValue(Exception):
@@ -69,10 +75,15 @@ cdef int read_value(
     cdef Py_ssize_t length
     cdef double number
     if PyUnicode_Check(value):
-        try:
-            cell.text = PyUnicode_AsUTF8AndSize(value, &length)
-        except UnicodeEncodeError:
-            raise BadValue(leaves.paths[slot], "a text with a lone surrogate") from None
+        if PyUnicode_IS_COMPACT_ASCII(value):
+            # Its bytes are its UTF-8, without a call.
+            cell.text = <const char *> PyUnicode_DATA(value)
+            length = PyUnicode_GET_LENGTH(value)
+        else:
+            try:
+                cell.text = PyUnicode_AsUTF8AndSize(value, &length)
+            except UnicodeEncodeError:
+                raise BadValue(leaves.paths[slot], "a text with a lone surrogate") from None
         cell.length = <size_t> length
         profile.kinds[slot] = TEXT
         own(cell, value)

@@ -157,24 +157,40 @@ cdef class Program:
     # ---- audiences ----------------------------------------------------------------------------
 
     cdef int _build_graph(self, dict graph) except -1:
-        """Decision nodes, and the order in which audiences are walked: shallow ones first."""
+        """Decision nodes that test two leaves each, and the order in which audiences are walked.
+
+        A node of the tables tests one leaf. Here it also takes over the test of one of its
+        children, the deeper one, which about halves the length of every walk.
+        """
         cdef Arena arena = self._arena
         cdef uint32_t n = len(memoryview(graph["leaf"]).cast("B")) // 4
-        cdef uint32_t i, k, width
+        cdef uint32_t i, k, node, child, width
         cdef const uint32_t *leaf = <const uint32_t *> arena.copy(graph["leaf"], n, 4, "graph.leaf")
         cdef const uint32_t *low = <const uint32_t *> arena.copy(graph["low"], n, 4, "graph.low")
         cdef const uint32_t *high = <const uint32_t *> arena.copy(graph["high"], n, 4, "graph.high")
         cdef const uint32_t *entry = <const uint32_t *> arena.copy(
             graph["entry"], self.n_audiences, 4, "graph.entry")
+        cdef uint32_t *single = <uint32_t *> arena.take(n, sizeof(uint32_t))
         cdef uint32_t *depth = <uint32_t *> arena.take(n, sizeof(uint32_t))
+        cdef uint32_t *pair = <uint32_t *> arena.take(6 * <size_t> n, sizeof(uint32_t))
         check(n >= 2, "the graph lacks its ends")
-        self.n_graph = n
-        self.graph = <uint32_t *> arena.take(3 * n, sizeof(uint32_t))
+        for k in range(4):
+            pair[6 + 2 + k] = 1
         for i in range(2, n):
             # A node may only lead to earlier ones: that proves that every walk ends.
             check(leaf[i] < self.leaves.n_leaves, "a node has no such leaf")
             check(low[i] < i and high[i] < i, "a node leads nowhere")
-            depth[i] = 1 + max(depth[low[i]], depth[high[i]])
+            single[i] = 1 + max(single[low[i]], single[high[i]])
+            # Leaf, second leaf, and where to go by (first byte, second byte).
+            child = high[i] if single[high[i]] >= single[low[i]] else low[i]
+            pair[6 * i] = leaf[i]
+            pair[6 * i + 1] = leaf[child] if child > 1 else leaf[i]
+            for k in range(4):
+                node = high[i] if k > 1 else low[i]
+                if node == child and child > 1:
+                    node = high[child] if k & 1 else low[child]
+                pair[6 * i + 2 + k] = node
+                depth[i] = max(depth[i], 1 + depth[node])
         for i in range(self.n_audiences):
             check(entry[i] < n, "an audience has no such node")
         order = sorted(range(self.n_audiences), key=lambda audience: depth[entry[audience]])
@@ -190,8 +206,7 @@ cdef class Program:
                 node = pending.pop()
                 if node not in renumbered:
                     renumbered[node] = len(renumbered)
-                    pending.append(low[<uint32_t> node])
-                    pending.append(high[<uint32_t> node])
+                    pending.extend([pair[6 * node + 5 - k] for k in range(4)])
         width = 8
         self.n_walk_groups = (self.n_audiences + width - 1) // width
         self.walk_groups = <WalkGroup *> arena.take(self.n_walk_groups, sizeof(WalkGroup))
@@ -200,15 +215,17 @@ cdef class Program:
             self.walk_groups[k].count = min(width, self.n_audiences - k * width)
             self.walk_groups[k].depth = depth[
                 self.walk_entry[k * width + self.walk_groups[k].count - 1]]
-        self.graph[4] = self.graph[5] = 3
+        self.n_graph = <uint32_t> len(renumbered)
+        self.graph = <uint32_t *> arena.take(6 * <size_t> self.n_graph, sizeof(uint32_t))
         for old, new in renumbered.items():
-            if new > 1:
-                k = 3 * <uint32_t> new
-                self.graph[k] = leaf[<uint32_t> old]
-                self.graph[k + 1] = 3 * <uint32_t> renumbered[low[<uint32_t> old]]
-                self.graph[k + 2] = 3 * <uint32_t> renumbered[high[<uint32_t> old]]
+            node = 6 * <uint32_t> old
+            i = 6 * <uint32_t> new
+            self.graph[i] = pair[node]
+            self.graph[i + 1] = pair[node + 1]
+            for k in range(4):
+                self.graph[i + 2 + k] = 6 * <uint32_t> renumbered[pair[node + 2 + k]]
         for i in range(self.n_audiences):
-            self.walk_entry[i] = 3 * <uint32_t> renumbered[self.walk_entry[i]]
+            self.walk_entry[i] = 6 * <uint32_t> renumbered[self.walk_entry[i]]
         return 0
 
     # ---- draws --------------------------------------------------------------------------------

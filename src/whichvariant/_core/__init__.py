@@ -1,1 +1,1 @@
-"""The compiled core. Nothing here imports the rest of the package; only compiler and engine use it."""
+"""The compiled core. It imports nothing else of the package; only compiler and engine use it."""

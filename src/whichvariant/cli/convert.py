@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 import click
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import orjson
 
 from whichvariant import Engine

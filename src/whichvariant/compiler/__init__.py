@@ -1,4 +1,4 @@
-"""Contracts in, programs out. See `compilation` for the whole and docs/architecture.md for the idea."""
+"""Contracts in, programs out: `compilation` has the whole, docs/architecture.md the idea."""
 
 from whichvariant.compiler.compilation import build_program, compile_program, compile_tables
 from whichvariant.compiler.program_file import is_program, pack_program, unpack_program

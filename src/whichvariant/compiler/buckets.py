@@ -7,6 +7,7 @@ there is an exact number of hash values that lie below it; the core compares int
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def pieces(scheme: Scheme, segments: Sequence[Segment]) -> list[tuple[int, int]]
     ]
     bounds = sorted({0, HASHES, *(low for low, _, _ in spans), *(high for _, high, _ in spans)})
     result: list[tuple[int, int]] = []
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in pairwise(bounds):
         index = next((i for start, end, i in spans if start <= low and high <= end), 0)
         if result and result[-1][1] == index:
             result[-1] = (high - 1, index)

@@ -55,7 +55,7 @@ def experience_changes(experience: Experience, index: int) -> list[dict[str, Any
 
 
 def record_tables(experiences: Sequence[Experience]) -> dict[str, Any]:
-    """JSON of every record and change; record (experience, index) follows the experience's first."""
+    """JSON of every record and change; (experience, index) follows the experience's first."""
     records: list[bytes] = []
     changes: list[bytes] = []
     first_change = [0]

@@ -29,7 +29,7 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One stretch of the distribution draw, both ends included; the first that holds the draw wins."""
+    """One stretch of the distribution draw, ends included; the first that holds the draw wins."""
 
     index: int
     start: float
@@ -38,7 +38,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class EntryReplacement:
-    """Replaces one content entry: ``baseline`` and ``variants`` are entry ids, "" the empty variant."""
+    """Replaces one content entry: ``baseline``, ``variants`` are entry ids, "" the empty variant."""
 
     baseline: str
     variants: tuple[str, ...]

@@ -22,8 +22,8 @@ class ReadOnlyDict(dict[str, Any]):
     __slots__ = ()
 
     __setitem__ = __delitem__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
-    __ior__ = _refuse  # type: ignore[assignment]
+    clear = pop = popitem = setdefault = update = _refuse
+    __ior__ = _refuse
 
     def __copy__(self) -> dict[str, Any]:
         return dict(self)
@@ -42,7 +42,7 @@ class ReadOnlyList(list[Any]):
 
     __setitem__ = __delitem__ = _refuse
     append = extend = insert = remove = pop = clear = sort = reverse = _refuse
-    __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+    __iadd__ = __imul__ = _refuse
 
     def __copy__(self) -> list[Any]:
         return list(self)

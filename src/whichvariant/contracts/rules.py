@@ -59,7 +59,7 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """Events of one type that meet all conditions, within a window. Equal counters are counted once.
+    """Events of one type that meet all conditions, within a window. Equal counters count once.
 
     ``name`` is the track event's ``event`` or the screen's ``properties.name``; None is any.
     ``within_ms`` is the window's length in milliseconds; None is unbounded.
@@ -73,7 +73,10 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class CounterTest:
-    """A counter's value compared with a number of events (``equal``, ``notEqual`` or an ordering operator)."""
+    """A counter's value compared with a number of events.
+
+    The operator is ``equal``, ``notEqual`` or an ordering one.
+    """
 
     counter: Counter
     operator: Operator

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import orjson
 
 from whichvariant.contracts import JsonValue
