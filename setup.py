@@ -1,64 +1,72 @@
 """Build of the Cython core; everything declarative stands in pyproject.toml.
 
 Environment:
-    WHICHVARIANT_BUILD=debug     bounds checks, C assertions and no optimisation in the core
+    WHICHVARIANT_BUILD=debug     bounds checks, None checks and C assertions in the core, -O1
     WHICHVARIANT_BUILD=sanitize  as debug, with the address and undefined-behaviour sanitizers
+
+Every kind of build has its own folder below build/, so that none picks up another's objects.
+No -march: wheels travel. Vector code is compiled once per level and chosen at run time (simd.h).
 """
 
 import os
+import pathlib
 import sys
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-MODULES = [
-    "activity",
-    "allocation",
-    "answers",
-    "cells",
-    "coercion",
-    "evaluate_one",
-    "hashing",
-    "leaf_table",
-    "program",
-    "scanner",
-    "scratch",
-]
+CORE = pathlib.Path("ext/whichvariant/_core")
 BUILD = os.environ.get("WHICHVARIANT_BUILD", "release")
 
 if BUILD not in {"release", "debug", "sanitize"}:
     raise SystemExit(f"WHICHVARIANT_BUILD={BUILD!r}: expected release, debug or sanitize")
 
 CHECKED = BUILD != "release"
-MSVC = sys.platform == "win32"
 
-if MSVC:
-    COMPILE_ARGS, LINK_ARGS = ["/O2"], []
-elif BUILD == "release":
-    # No -march: wheels travel. Vector code is compiled once per level and chosen at run time.
-    COMPILE_ARGS, LINK_ARGS = ["-O3", "-fno-math-errno", "-g0"], []
-else:
-    COMPILE_ARGS, LINK_ARGS = ["-O1", "-g", "-UNDEBUG"], []
-    if BUILD == "sanitize":
-        flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
-        COMPILE_ARGS += [*flags, "-fno-omit-frame-pointer"]
-        LINK_ARGS += flags
+# These are always a mistake, in generated C too, and some compilers only mention them.
+ERRORS = [
+    "implicit-function-declaration",
+    "incompatible-pointer-types",
+    "int-conversion",
+    "return-type",
+    "uninitialized",
+]
+
+
+def flags() -> tuple[list[str], list[str]]:
+    """Arguments for compiling and for linking, for this platform and kind of build."""
+    if sys.platform == "win32":
+        if BUILD == "sanitize":
+            raise SystemExit("WHICHVARIANT_BUILD=sanitize needs GCC or Clang")
+        return (["/Od", "/Zi", "/UNDEBUG"] if CHECKED else ["/O2", "/fp:precise"]), []
+    # Contraction (a * b + c in one rounding) differs by processor, and answers may not.
+    compiling = ["-ffp-contract=off", *(f"-Werror={name}" for name in ERRORS)]
+    if not CHECKED:
+        return [*compiling, "-O3", "-fno-math-errno", "-g0"], []
+    compiling += ["-O1", "-g", "-UNDEBUG"]
+    if BUILD == "debug":
+        return compiling, []
+    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    return [*compiling, *sanitizers, "-fno-omit-frame-pointer"], sanitizers
+
+
+COMPILING, LINKING = flags()
 
 
 def extension(name: str) -> Extension:
     return Extension(
         f"whichvariant._core.{name}",
-        [f"ext/whichvariant/_core/{name}.pyx"],
-        include_dirs=["ext/whichvariant/_core"],
-        define_macros=[("WV_CHECKED", "1" if CHECKED else "0")],
-        extra_compile_args=COMPILE_ARGS,
-        extra_link_args=LINK_ARGS,
+        [f"{CORE.as_posix()}/{name}.pyx"],
+        include_dirs=[CORE.as_posix()],
+        depends=sorted(path.as_posix() for path in CORE.glob("*.h")),
+        extra_compile_args=COMPILING,
+        extra_link_args=LINKING,
     )
 
 
 setup(
     ext_modules=cythonize(
-        [extension(name) for name in MODULES],
+        [extension(path.stem) for path in sorted(CORE.glob("*.pyx"))],
         include_path=["ext"],
         build_dir=f"build/cython-{BUILD}",
         compiler_directives={
@@ -66,8 +74,13 @@ setup(
             "boundscheck": CHECKED,
             "wraparound": False,
             "initializedcheck": CHECKED,
+            "nonecheck": CHECKED,
             "cdivision": True,
             "embedsignature": True,
         },
-    )
+    ),
+    options={
+        "build": {"build_base": f"build/{BUILD}"},
+        "build_ext": {"parallel": os.cpu_count() or 1},
+    },
 )

@@ -84,4 +84,3 @@ def test_draws(
             taken[scheme].append((CLOCK() - started) / (5 * VISITORS))
     for scheme in SCHEMES:
         record("hashing", f"{scheme} {level}", statistics.median(taken[scheme]))
-

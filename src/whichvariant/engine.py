@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any, Literal, Self
 
 from whichvariant import clock
 from whichvariant._core.answers import Selection
+from whichvariant._core.coercion import shown
 from whichvariant._core.evaluate_one import Evaluator
 from whichvariant.compiler import (
     build_program,
@@ -20,7 +20,7 @@ from whichvariant.compiler import (
     unpack_program,
 )
 from whichvariant.contracts import Configuration, Finding, Scheme
-from whichvariant.errors import DocumentError, EventError, ProfileError, ProgramError
+from whichvariant.errors import EventError, ProfileError, ProgramError, WhichVariantError
 from whichvariant.explanation import Explanation, ProgramListing
 from whichvariant.loading import (
     Document,
@@ -56,9 +56,10 @@ class Engine(Evaluator):
         self._findings = tuple(findings)
 
     def _set_up(self, tables: dict[str, Any], digest: str) -> None:
+        # First, because it refuses to be done twice.
+        super().__init__(build_program(tables), ProfileError, EventError, clock.now_ms, parse_time)
         self._tables = tables
         self._digest = digest
-        super().__init__(build_program(tables), ProfileError, EventError, clock.now_ms, parse_time)
 
     # ---- making one ---------------------------------------------------------------------------
 
@@ -88,11 +89,10 @@ class Engine(Evaluator):
         ProgramError
             A compiled program is damaged or of another version.
         """
-        if len(paths) == 1 and os.path.isfile(paths[0]):
-            with open(paths[0], "rb") as file:
-                start = file.read(64)
-                if is_program(start):
-                    return cls._from_program(start + file.read(), os.fspath(paths[0]))
+        if len(paths) == 1:
+            program = _read_program(paths[0])
+            if program is not None:
+                return cls._from_program(program, os.fspath(paths[0]))
         return cls._from_documents([read_document(path) for path in paths], strict, locale)
 
     @classmethod
@@ -129,7 +129,7 @@ class Engine(Evaluator):
         engine = cls.__new__(cls)
         try:
             engine._set_up(tables, digest)
-        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+        except Exception as error:  # noqa: BLE001 -- whatever a hostile file brings about
             place = f"{source}: " if source else ""
             raise ProgramError(f"{place}the compiled program is not sound: {error}") from error
         engine._configuration = None
@@ -153,9 +153,14 @@ class Engine(Evaluator):
             # A compiled program carries its configuration; most who load one never ask for it.
             try:
                 document = check_document(self._native, "compiled program")
-                self._configuration = load_documents([document]).configuration
-            except DocumentError as error:
+                configuration = load_documents([document]).configuration
+            except WhichVariantError as error:
                 raise ProgramError(f"the compiled program is not sound: {error}") from error
+            if configuration.digest != self._digest:
+                raise ProgramError(
+                    "the compiled program is not sound: it carries another configuration's document"
+                )
+            self._configuration = configuration
         return self._configuration
 
     @property
@@ -202,6 +207,17 @@ class Engine(Evaluator):
         return ProgramListing(self.configuration, self._tables)
 
 
+def _read_program(path: str | os.PathLike[str]) -> bytes | None:
+    """The content of a file that is a compiled program; None for all others, readable or not."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(64)
+            return start + file.read() if is_program(start) else None
+    except OSError:
+        # Reading it as a document says why it cannot be read.
+        return None
+
+
 def parse_time(value: object) -> int:
     """Milliseconds since the epoch from a number of them, an ISO 8601 text, or an aware datetime.
 
@@ -210,16 +226,16 @@ def parse_time(value: object) -> int:
     if isinstance(value, bool):
         raise ValueError(f"{value!r} is not a time")
     if isinstance(value, (int, float)):
-        if not math.isfinite(value) or abs(value) > 8.64e15:
-            raise ValueError(f"{value!r} is beyond the times that exist")
+        if not -8.64e15 <= value <= 8.64e15:
+            raise ValueError(f"{shown(value)} is beyond the times that exist")
         return int(value)
     if isinstance(value, str):
         if not _DATE.match(value):
-            raise ValueError(f"{value!r} is not an ISO 8601 time")
+            raise ValueError(f"{shown(value)} is not an ISO 8601 time")
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError(f"{value!r} is not an ISO 8601 time") from None
+            raise ValueError(f"{shown(value)} is not an ISO 8601 time") from None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
     elif isinstance(value, datetime):

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from whichvariant.contracts.finding import Finding
@@ -33,8 +33,13 @@ class DocumentError(WhichVariantError):
     def __init__(self, message: str, *, source: str = "", path: str = "") -> None:
         self.source = source
         self.path = path
+        self._message = message
         place = ": ".join(part for part in (source, path) if part)
         super().__init__(f"{place}: {message}" if place else message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process boundaries with all they say.
+        return _rebuild, (type(self), (self._message,), {"source": self.source, "path": self.path})
 
 
 class ConfigurationError(WhichVariantError):
@@ -48,6 +53,9 @@ class ConfigurationError(WhichVariantError):
         noun = "error" if len(errors) == 1 else "errors"
         super().__init__(f"the configuration has {len(errors)} {noun}:\n{shown}{more}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.findings,)
+
 
 class ProgramError(WhichVariantError):
     """A compiled program cannot be used: damaged, not one of ours, or of another format version."""
@@ -58,7 +66,11 @@ class InputError(WhichVariantError):
 
     def __init__(self, path: str, message: str) -> None:
         self.path = path
+        self._message = message
         super().__init__(f"{path}: {message}" if path else message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self._message)
 
 
 class ProfileError(InputError):
@@ -66,4 +78,10 @@ class ProfileError(InputError):
 
 
 class EventError(InputError):
-    """An event is not one. ``path`` starts with ``events[i]``."""
+    """An event is not one. ``path`` is ``events``, ``now``, or starts with ``events[i]``."""
+
+
+def _rebuild(
+    kind: type[WhichVariantError], arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> WhichVariantError:
+    return kind(*arguments, **keywords)

@@ -47,8 +47,8 @@ class Explanation:
         self._numbering = Numbering(configuration)
         self._trace = trace
         self._given = given
-        stable_id = profile.get("stableId")
-        self._stable_id: str = profile["id"] if stable_id is None else stable_id
+        self._stable_id: str = profile["stableId"]
+        self._stored: Mapping[str, Any] = profile.get("stickyVariants") or {}
 
     def to_dict(self) -> dict[str, Any]:
         """The whole explanation as a JSON object."""
@@ -127,7 +127,9 @@ class Explanation:
         steps = pieces(scheme, experience.distribution)
         by_draw = next(index for last, index in steps if distribution_hash <= last)
         record = records.get(experience.id)
-        outcome = "selected" if record else "not in the audience" if not matched else "not in the traffic"
+        outcome = (
+            "selected" if record else "not in the audience" if not matched else "not in the traffic"
+        )
         result: dict[str, Any] = {
             "id": experience.id,
             "name": experience.name,
@@ -156,9 +158,8 @@ class Explanation:
             result["traffic"]["hashed"] = traffic_prefix(experience.id) + self._stable_id
             result["distribution"]["hashed"] = distribution_prefix(experience.id) + self._stable_id
         if experience.sticky:
-            stored = self._trace["sticky"].get(experience.id)
-            valid = stored is not None and stored <= experience.highest_index
-            result["sticky"] = {"stored": stored, "used": valid}
+            stored = self._stored.get(experience.id)
+            result["sticky"] = {"stored": stored, "used": experience.id in self._trace["sticky"]}
         if record:
             result["variantIndex"] = record["variantIndex"]
             result["variants"] = record["variants"]
@@ -392,7 +393,8 @@ def _listing_lines(data: Mapping[str, Any]) -> Iterator[str]:
     ends: Sequence[str] = ("FALSE", "TRUE")
     for node in data["nodes"]:
         low, high = (
-            ends[target] if target < 2 else f"node {target}" for target in (node["low"], node["high"])
+            ends[target] if target < 2 else f"node {target}"
+            for target in (node["low"], node["high"])
         )
         yield f"  node {node['node']}: leaf {node['leaf']} ? {high} : {low}"
     for audience in data["audiences"]:
@@ -402,9 +404,7 @@ def _listing_lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"EXPERIENCES: {len(data['experiences'])}"
     for experience in data["experiences"]:
-        steps = ", ".join(
-            f"≤{step['lastHash']} → {step['index']}" for step in experience["pieces"]
-        )
+        steps = ", ".join(f"≤{step['lastHash']} → {step['index']}" for step in experience["pieces"])
         yield (
             f"  {_named(experience)}: audience {experience['audience'] or 'everyone'}, "
             f"in below {experience['hashesIn']}, {steps}"

@@ -22,10 +22,14 @@ def test_findings_stand_under_their_file(run, broken_space):
     assert result.stdout.splitlines() == [
         str(broken_space),
         f"  error    {OPERATOR}  unknown operator 'resembles' [unknown-operator]",
-        "  warning  audiences[1].nt_rules.any[1].all              "
-        "an empty all matches everybody [empty-group]",
-        "  error    experiences[0].nt_audience                    "
-        "the audience 'berliners' has errors itself [audience-withheld]",
+        (
+            "  warning  audiences[1].nt_rules.any[1].all              "
+            "an empty all matches everybody [empty-group]"
+        ),
+        (
+            "  error    experiences[0].nt_audience                    "
+            "the audience 'berliners' has errors itself [audience-withheld]"
+        ),
         "",
         "2 errors, 1 warning in 1 file",
     ]

@@ -159,7 +159,7 @@ def test_now_is_iso_or_milliseconds(run, space, tmp_path):
 
 
 def test_given_audiences_are_trusted(run, space):
-    given = profile("v-3", "Lyon", **{"audiences": ["berliners"]})
+    given = profile("v-3", "Lyon", audiences=["berliners"])
     data = answer(
         run("select", "--config", space, "--audiences", "given", "--json", stdin=json.dumps(given))
     )

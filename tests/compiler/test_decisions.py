@@ -1,4 +1,4 @@
-"""Decision graphs: walked here step by step, they say what the rules say (compiler/decisions.py)."""
+"""Decision graphs, walked here step by step, say what the rules say (compiler/decisions.py)."""
 
 from __future__ import annotations
 

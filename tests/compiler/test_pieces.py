@@ -1,4 +1,4 @@
-"""Distributions as integer pieces, against the definition in doubles (SEMANTICS 1), hash by hash."""
+"""Distributions as integer pieces, against the definition in doubles (SEMANTICS 1)."""
 
 from __future__ import annotations
 

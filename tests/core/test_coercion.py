@@ -109,10 +109,12 @@ def test_number_text_is_what_node_writes() -> None:
         [
             node,
             "-e",
-            "const b = require('fs').readFileSync(0);"
-            "const t = [];"
-            "for (let i = 0; i < b.length; i += 8) t.push(String(b.readDoubleLE(i)));"
-            "process.stdout.write(JSON.stringify(t));",
+            (
+                "const b = require('fs').readFileSync(0);"
+                "const t = [];"
+                "for (let i = 0; i < b.length; i += 8) t.push(String(b.readDoubleLE(i)));"
+                "process.stdout.write(JSON.stringify(t));"
+            ),
         ],
         input=struct.pack(f"<{len(numbers)}d", *numbers),
         capture_output=True,

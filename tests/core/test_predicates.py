@@ -58,6 +58,17 @@ def test_needles_at_the_ends_of_texts_of_any_length(length: int) -> None:
     assert Asked(searches_for(needles))(text) == expected_of(text, needles)
 
 
+@pytest.mark.parametrize("before", range(25))
+def test_a_needle_after_any_number_of_false_starts(before: int) -> None:
+    """Its first letters come again and again before it does, or before the text ends."""
+    needles = ["ab", "aab", "abc", "a" * 9 + "b"]
+    asked = Asked(searches_for(needles))
+    for start in ("a", "a.", "aa.", "a" * 8 + "."):
+        for end in ("ab", "aab", "abc", "a" * 9 + "b", "a", "", "ac"):
+            text = start * before + end
+            assert asked(text) == expected_of(text, needles), text
+
+
 BEYOND = ['ab"', 'ab",', "ab\0", "ab}", 'ab"}', '"ab', ':"ab', ": ab", "b\0", '"', "\0", "}", " "]
 
 

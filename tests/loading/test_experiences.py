@@ -394,6 +394,24 @@ class TestComponents:
         document = with_config(components=components)
         assert errors_of(document) == [("too-many-components", f"{CONFIG}.components")]
 
+    def test_components_times_variants(self) -> None:
+        """Every variant's answer lists every component, so their product is what costs memory."""
+        variants = [{"id": f"v{n}"} for n in range(255)]
+        components = [
+            {**REPLACEMENT, "baseline": {"id": f"b{n}"}, "variants": variants} for n in range(257)
+        ]
+        assert len(experience_of(components=components[:256]).components) == 256
+        document = with_config(components=components)
+        assert errors_of(document) == [("too-many-replacements", f"{CONFIG}.components")]
+
+    def test_512_segments(self) -> None:
+        segments = [
+            {"index": n % 2, "start": n / 512, "end": (n + 1) / 512} for n in range(512)
+        ]
+        assert len(experience_of(distribution=segments).distribution) == 512
+        document = with_config(distribution=[*segments, {"index": 0, "start": 1, "end": 1}])
+        assert errors_of(document) == [("too-many-segments", f"{CONFIG}.distribution")]
+
 
 class TestMergeTags:
     def test_everything(self) -> None:

@@ -155,6 +155,23 @@ CASES: list[tuple[str, str, tuple[Any, ...]]] = [
         f"{CONFIG_PATH}.components",
         (with_config(components=[REPLACEMENT] * 1_001),),
     ),
+    (
+        "too-many-replacements",
+        f"{CONFIG_PATH}.components",
+        (
+            with_config(
+                components=[
+                    {**REPLACEMENT, "baseline": {"id": f"b{n}"}, "variants": [{"id": "v"}] * 255}
+                    for n in range(257)
+                ]
+            ),
+        ),
+    ),
+    (
+        "too-many-segments",
+        f"{CONFIG_PATH}.distribution",
+        (with_config(distribution=[{"index": 0, "start": 0, "end": 1}] * 513),),
+    ),
     ("unknown-component-type", f"{COMPONENT}.type", (with_component(type="Video"),)),
     (
         "missing-baseline",

@@ -222,7 +222,7 @@ def test_below_a_parent_that_is_no_object_everything_is_missing(
     kind = {"traits": "identify"}.get(part, part)
     rules = {"all": [{"type": kind, "key": key, "operator": "notExists"}]}
     engine = Engine.from_dict(audience_document(rules))
-    profile = {"stableId": "x", part: {key.split(".")[0]: parent}}
+    profile = {"stableId": "x", part: {key.partition(".")[0]: parent}}
     assert engine.select(profile).audiences == ["a"]
     assert json.loads(engine.select_json(json_text(profile)))["audiences"] == ["a"]
 

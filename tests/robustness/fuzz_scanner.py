@@ -21,6 +21,7 @@ further. The first inputs are made here: ordinary profiles, and the pieces that 
 from __future__ import annotations
 
 import argparse
+import copy
 import ctypes
 import subprocess
 import sys
@@ -62,17 +63,14 @@ def write_hook(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "hook.c")
         source.write_text(HOOK)
-        subprocess.run(
-            ["cc", "-O2", "-shared", "-fPIC", "-o", str(path), str(source)], check=True
-        )
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", str(path), str(source)], check=True)
 
 
 def seeds() -> list[bytes]:
     """Profiles in ordinary and in odd spellings."""
     corpus = [as_json(PROFILE), b'{"stableId":"s"}', b'{"stableId":"s","traits":null}']
     for seed in range(20):
-        for visit in seeded_case(seed, visits=3).visits:
-            corpus.append(odd_json(seed, visit.profile))
+        corpus += [odd_json(seed, visit.profile) for visit in seeded_case(seed, visits=3).visits]
     return corpus
 
 
@@ -97,10 +95,7 @@ def fuzz_programs(rng: Random, corpus: list[bytes]) -> tuple[bytes, str]:
     """One compiled program with damaged tables and a right digest."""
     parts = rng.choice([test_damaged_programs.PARTS, test_damaged_programs.SMALL,
                         test_damaged_programs.XXH64])  # fmt: skip
-    tables = {
-        name: {key: value[:] for key, value in table.items()} if isinstance(table, dict) else table[:]
-        for name, table in parts[0].items()
-    }
+    tables = copy.deepcopy(parts[0])
     for _ in range(rng.randint(1, 4)):
         test_damaged_programs.damage(rng, tables, parts)
     data = packed_program(tables, parts[1], parts[2])
@@ -108,6 +103,15 @@ def fuzz_programs(rng: Random, corpus: list[bytes]) -> tuple[bytes, str]:
     if isinstance(engine, test_damaged_programs.Engine):
         test_damaged_programs.use(engine)
     return data, type(engine).__name__
+
+
+def report(seconds: float, seen: Counter[str], kept: int, places: int) -> None:
+    """One line about how it goes."""
+    line = (
+        f"{seconds:5.0f} s: {seen.total():,} inputs, {kept} kept, {places:,} places, {dict(seen)}"
+    )
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -144,9 +148,8 @@ def main() -> None:
             corpus.append(data)
         if time.monotonic() > shown + 30:
             shown = time.monotonic()
-            print(f"{shown - start:5.0f} s: {seen.total():,} inputs, {len(corpus)} kept, "
-                  f"{known:,} places, {dict(seen)}", flush=True)  # fmt: skip
-    print(f"done: {seen.total():,} inputs, {len(corpus)} kept, {known:,} places, {dict(seen)}")
+            report(shown - start, seen, len(corpus), known)
+    report(time.monotonic() - start, seen, len(corpus), known)
 
 
 if __name__ == "__main__":

@@ -180,7 +180,8 @@ def nested(depth: int, inner: Any = 1, key: str | None = None) -> Any:
 JUNK: list[Any] = [
     None, True, False, 0, 1, -1, -0.0, 0.5, 5, 255, 256, 65536, 2**31, 2**53 + 1, 2**63, -(2**63),
     2**64 - 1, 1e-320, 1e300, 1.7976931348623157e308, "", "*", "5", "x", "\x00", "é🎈", "a..b", ".",
-    "(", "[", "1e999", "9" * 400, "0." + "0" * 400 + "1", "true", "equal", "e0", "aplan", "x" * 1025,
+    "(", "[", "1e999", "9" * 400, "0." + "0" * 400 + "1", "true", "equal", "e0", "aplan",
+    "x" * 1025,
     "🎈" * 600, [], [[]], [None], {}, {"": {}}, {"a": {"b": 5}}, {"type": "page"}, {"any": []},
     ["pro"], [1, "two", {"x": [None]}], nested(64), nested(250), nested(64, key="any"),
     nested(70, {"all": []}, key="not"), {"days": 1e308}, list(range(300)), "2025-01-01", NOW,
@@ -266,7 +267,8 @@ def mutate_bytes(rng: Random, data: bytes) -> bytes:
 
 
 TOKENS = [
-    b'"', b"\\", b"\\u", b"\\ud83c", b"\\udf88", b"\\ud800", b"\\u0000", b"{", b"}", b"[", b"]", b",",
+    b'"', b"\\", b"\\u", b"\\ud83c", b"\\udf88", b"\\ud800", b"\\u0000", b"{", b"}", b"[", b"]",
+    b",",
     b":", b"null", b"true", b"false", b"nul", b"-", b"+", b".", b"e", b"E+", b"0", b"00", b"1e400",
     b"-1e-400", b"9" * 30, b"0.1e1", b"1e5", b" ", b"\n", b"\t", b"\r", b"\x0b", b"\x00", b"\x1f",
     b"\x7f", b"\x80", b"\xc0\x80", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xf0\x9f\x8e\x88",

@@ -31,7 +31,9 @@ class Boom(Exception):
 class Wrapper(Mapping[str, Any]):
     """A mapping that is no dict, and does something whenever it is asked."""
 
-    def __init__(self, content: Mapping[str, Any], act: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, content: Mapping[str, Any], act: Callable[[], object] = lambda: None
+    ) -> None:
         self.content, self.act = content, act
 
     def __getitem__(self, key: str) -> Any:
@@ -145,7 +147,7 @@ def test_keys_with_comparisons_of_their_own() -> None:
     with pytest.raises(ProfileError, match="stableId"):
         ENGINE.select(profile)
     traits = {Key(key): value for key, value in PROFILE["traits"].items()}
-    Key.act = staticmethod(lambda: traits.clear())  # type: ignore[assignment]
+    Key.act = staticmethod(traits.clear)  # type: ignore[assignment]
     ENGINE.select({"stableId": "s", "traits": traits})
 
 
@@ -180,7 +182,9 @@ class Plan(enum.StrEnum):
     PRO = "pro"
 
 
-@pytest.mark.parametrize("text", [Text("pro"), Plan.PRO, np.str_("pro")], ids=lambda t: type(t).__name__)
+@pytest.mark.parametrize(
+    "text", [Text("pro"), Plan.PRO, np.str_("pro")], ids=lambda t: type(t).__name__
+)
 def test_texts_of_another_type_are_texts(text: str) -> None:
     profile = {**PROFILE, "traits": {"plan": text}, "audiences": [text]}
     plain = {**PROFILE, "traits": {"plan": "pro"}, "audiences": ["pro"]}

@@ -31,7 +31,9 @@ XXH64 = Engine.from_dict({**RICH, "scheme": "xxh64"})
 TEXT = as_json(PROFILE)
 BROKEN_TEXT = TEXT.replace(b'"age":42', b'"age":1e999')
 ASKED: dict[str, Any] = {"device": "mobile", "events": EVENTS, "now": NOW}
-ESCAPED = b'{"stableId":"\\u00e9x","traits":{"plan":"\\u0070ro","note":"\\ud83c\\udf88","a":{"b":[1]}}}'
+ESCAPED = (
+    b'{"stableId":"\\u00e9x","traits":{"plan":"\\u0070ro","note":"\\ud83c\\udf88","a":{"b":[1]}}}'
+)
 
 
 def refused(call: Callable[[], object]) -> None:
@@ -42,8 +44,8 @@ def refused(call: Callable[[], object]) -> None:
 
 CALLS: dict[str, tuple[int, Callable[[], object]]] = {
     "select": (200_000, lambda: ENGINE.select(PROFILE)),
-    "select_fresh": (100_000, lambda: ENGINE.select(PROFILE, fresh=True)),
-    "select_given": (100_000, lambda: ENGINE.select(PROFILE, audiences="given")),
+    "select_fresh": (50_000, lambda: ENGINE.select(PROFILE, fresh=True)),
+    "select_given": (50_000, lambda: ENGINE.select(PROFILE, audiences="given")),
     "select_json": (200_000, lambda: ENGINE.select_json(TEXT)),
     "select_json_escaped": (100_000, lambda: ENGINE.select_json(ESCAPED)),
     "select_json_given": (50_000, lambda: ENGINE.select_json(TEXT, audiences="given")),
@@ -51,18 +53,18 @@ CALLS: dict[str, tuple[int, Callable[[], object]]] = {
     "events": (10_000, lambda: ENGINE.select(PROFILE, **ASKED)),
     "trace": (10_000, lambda: ENGINE.trace(PROFILE, **ASKED)),
     "explain": (200, lambda: str(ENGINE.explain(PROFILE, **ASKED))),
-    "broken": (50_000, lambda: refused(lambda: ENGINE.select({**PROFILE, "traits": 5}))),
+    "broken": (20_000, lambda: refused(lambda: ENGINE.select({**PROFILE, "traits": 5}))),
     "broken_value": (
-        50_000,
+        20_000,
         lambda: refused(lambda: ENGINE.select({"stableId": "s", "traits": {"age": float("nan")}})),
     ),
     "broken_sticky": (
-        50_000,
+        20_000,
         lambda: refused(lambda: ENGINE.select({**PROFILE, "stickyVariants": {"e0": "x"}})),
     ),
-    "broken_id": (50_000, lambda: refused(lambda: ENGINE.select({**PROFILE, "stableId": 5}))),
-    "broken_json": (50_000, lambda: refused(lambda: ENGINE.select_json(TEXT[:-1]))),
-    "broken_json_value": (50_000, lambda: refused(lambda: ENGINE.select_json(BROKEN_TEXT))),
+    "broken_id": (20_000, lambda: refused(lambda: ENGINE.select({**PROFILE, "stableId": 5}))),
+    "broken_json": (20_000, lambda: refused(lambda: ENGINE.select_json(TEXT[:-1]))),
+    "broken_json_value": (20_000, lambda: refused(lambda: ENGINE.select_json(BROKEN_TEXT))),
     "broken_events": (20_000, lambda: refused(lambda: ENGINE.select(PROFILE, events=[5]))),
     "engine": (300, lambda: Engine.from_dict(RICH)),
     "program": (300, lambda: Engine.from_bytes(packed_program(*PARTS_OF_RICH))),
@@ -124,7 +126,8 @@ def test_blocks_and_objects_stay_as_many(name: str) -> None:
     finally:
         tracemalloc.stop()
     assert more - objects < count / 2 + 5
-    assert after - before < 16 * count + 4000
+    # What the sanitizer keeps is not given to anybody else, and tracemalloc takes that for used.
+    assert SANITIZED or after - before < 16 * count + 4000
 
 
 def test_reference_counts() -> None:

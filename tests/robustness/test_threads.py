@@ -147,7 +147,7 @@ def test_engines_made_in_many_threads() -> None:
 
 
 def test_an_input_changed_by_another_thread() -> None:
-    """A bytearray that is written to while it is read: any answer or error, but our memory holds."""
+    """A bytearray written to while it is read: any answer or error, but our memory holds."""
     engine = Engine.from_dict(RICH)
     text = as_json({**PROFILE, "traits": {**PROFILE["traits"], "mail": "x" * 50_000}})
     data = bytearray(text)

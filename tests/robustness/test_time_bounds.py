@@ -1,13 +1,13 @@
 """What somebody would send to make the engine slow: each takes seconds at most, in its own process.
 
-The bounds are generous, a hundred times what is usual; they are there to tell linear from quadratic.
+The bounds are generous, a hundred times what is usual: they tell linear from quadratic.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from robustness.support import run_apart
+from robustness.support import SANITIZED, run_apart
 
 TEN = 10_000_000
 
@@ -140,6 +140,7 @@ size(3000)
 """, seconds=15)  # fmt: skip
 
 
+@pytest.mark.skipif(SANITIZED, reason="its bound is too close for a slow build")
 @pytest.mark.xfail(strict=True, reason="reported: the pieces of a distribution are quadratic")
 def test_many_segments() -> None:
     timed("""
@@ -152,17 +153,17 @@ except ConfigurationError:
 """, seconds=1)  # fmt: skip
 
 
-@pytest.mark.xfail(strict=True, reason="reported: leaves that share a number are quadratic")
-def test_many_leaves_that_share_a_number() -> None:
-    run_apart("""
-def spent(*leaves):
-    begin = time.perf_counter()
-    Engine.from_dict(document(*leaves))
-    return time.perf_counter() - begin
-distinct = spent(*(test("k", "in", [i + 0.5, i + 10]) for i in range(9_000)))
-shared = spent(*(test("k", "in", [5, i + 10]) for i in range(9_000)))
-assert shared < 2 * distinct
-""")
+@pytest.mark.skipif(SANITIZED, reason="its bound is too close for a slow build")
+@pytest.mark.xfail(strict=True, reason="reported: RE2 is linear, but by 30 µs a character here")
+def test_a_pattern_with_very_many_states() -> None:
+    """The pattern is the operator's, but the text, of a length as it likes, is the visitor's."""
+    timed("""
+engine = Engine.from_dict(document(test("k", "matches", "(a?){500}a{500}b")))
+try:
+    engine.select({"stableId": "s", "traits": {"k": "a" * 100_000}})
+except ProfileError:
+    pass
+""", seconds=1)  # fmt: skip
 
 
 @pytest.mark.xfail(strict=True, reason="reported: half a megabyte becomes half a gigabyte")

@@ -1,4 +1,4 @@
-"""Counting the events that `page`, `track` and `screen` rules ask about (docs/rules.md, "Activity").
+"""Counting the events that `page`, `track` and `screen` rules ask about (docs/rules.md).
 
 Conditions on events are leaves of their own table, decided by the same predicates as a profile's.
 Memory: the cells of one event live in a bytearray of that event's evaluation.
@@ -15,6 +15,7 @@ from whichvariant._core.cells cimport Cell, Profile, disown, read_value, set_lea
 from whichvariant._core.leaf_table cimport LeafTable
 
 from whichvariant._core.cells import BadValue
+from whichvariant._core.coercion import shown
 
 MAX_EVENTS = 100_000
 EVENT_TYPES = frozenset(
@@ -85,7 +86,8 @@ cdef class EventCounter:
                 f"events[{number}]", f"expected an object, got {type(event).__name__}")
         kind = event.get("type")
         if not isinstance(kind, str) or kind not in EVENT_TYPES:
-            raise self._event_error(f"events[{number}].type", f"{kind!r} is not an event type")
+            raise self._event_error(
+                f"events[{number}].type", f"{shown(kind)} is not an event type")
         age = None
         if self._program.has_windows and event.get("timestamp") is not None:
             try:

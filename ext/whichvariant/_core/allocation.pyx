@@ -123,7 +123,7 @@ cdef void murmur3_draws(
 ) noexcept nogil:
     """The draws of all listed rows, for a stable id given as one byte a UTF-16 code unit.
 
-    Their saved states are brought together first: hashing is cheap, but not as cheap as not hashing.
+    Their saved states are brought together first: hashing is cheap, but not hashing is cheaper.
     """
     cdef uint32_t alignment, k, lane
     cdef const PrefixPair *pair

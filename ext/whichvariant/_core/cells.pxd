@@ -33,7 +33,7 @@ cdef void disown(Profile *profile, uint32_t n_slots) noexcept
 cdef int read_value(
     Profile *profile, LeafTable leaves, uint32_t slot, object value) except -1
 cdef int read_children(
-    Program program, const TrieNode *node, dict mapping, Profile *profile) except -1
+    Program program, const TrieNode *node, object mapping, Profile *profile) except -1
 cdef int read_sticky(Program program, Profile *profile, object choices) except -1
 cdef int set_leaves(LeafTable leaves, Profile *profile, uint8_t *leaf) except -1
 cdef object cell_values(LeafTable leaves, Profile *profile)

@@ -8,12 +8,12 @@ methods, RE2, a collection) cannot pull one away. `disown` gives them back.
 from cpython.bool cimport PyBool_Check
 from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
-from cpython.long cimport PyLong_AsDouble, PyLong_Check
+from cpython.long cimport PyLong_AsDouble, PyLong_AsLongLongAndOverflow, PyLong_Check
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from cpython.unicode cimport (
     PyUnicode_AsUTF8AndSize, PyUnicode_Check, PyUnicode_DATA, PyUnicode_GET_LENGTH,
 )
-from libc.math cimport isfinite
+from libc.math cimport NAN, floor, isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memset
 
@@ -120,9 +120,9 @@ cdef int read_value(
 
 
 cdef int read_children(
-    Program program, const TrieNode *node, dict mapping, Profile *profile,
+    Program program, const TrieNode *node, object mapping, Profile *profile,
 ) except -1:
-    """Read what ``node``'s children name from ``mapping``."""
+    """Read what ``node``'s children name from ``mapping``, a dict or of a subclass of it."""
     cdef uint32_t i
     cdef const TrieNode *child
     cdef PyObject *found
@@ -143,6 +143,25 @@ cdef int read_children(
     return 0
 
 
+cdef double whole_number(object value) except? -1:
+    """A whole number as a double, one out of range as -1, and NaN for everything else.
+
+    Read from the object itself, past whatever a subclass may answer.
+    """
+    cdef double number
+    cdef long long whole
+    cdef int overflow
+    if PyBool_Check(value):
+        return NAN
+    if PyLong_Check(value):
+        whole = PyLong_AsLongLongAndOverflow(value, &overflow)
+        return -1 if overflow else <double> whole
+    if PyFloat_Check(value):
+        number = PyFloat_AS_DOUBLE(value)
+        return number if isfinite(number) and number == floor(number) else NAN
+    return NAN
+
+
 cdef int read_sticky(Program program, Profile *profile, object choices) except -1:
     """The stickyVariants of a profile, as far as this program's experiences are sticky.
 
@@ -151,6 +170,7 @@ cdef int read_sticky(Program program, Profile *profile, object choices) except -
     cdef const char *text
     cdef Py_ssize_t length
     cdef int64_t row
+    cdef double choice
     if not PyDict_Check(choices):
         if not isinstance(choices, Mapping):
             raise BadValue(
@@ -168,11 +188,11 @@ cdef int read_sticky(Program program, Profile *profile, object choices) except -
         row = find_text(&program.sticky_table, text, <size_t> length)
         if row < 0:
             continue
-        if (PyBool_Check(value) or not isinstance(value, (int, float))
-                or (PyFloat_Check(value) and not value.is_integer())):
+        choice = whole_number(value)
+        if choice != choice:
             raise BadValue(("stickyVariants", key), "expected a variant index")
-        if profile.overrides[row] < 0 and 0 <= value <= program.rows[row].highest_index:
-            profile.overrides[row] = <int32_t> int(value)
+        if profile.overrides[row] < 0 and 0 <= choice <= <double> program.rows[row].highest_index:
+            profile.overrides[row] = <int32_t> choice
             profile.overridden[profile.n_overridden] = <uint32_t> row
             profile.n_overridden += 1
     return 0

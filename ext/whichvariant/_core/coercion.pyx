@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from libc.math cimport isfinite
 
 MAX_DEPTH = 256
+MAX_ELEMENTS = 10_000_000
 
 
 def number_text(double value):
@@ -47,14 +48,22 @@ def number_text(double value):
             f"{'+' if point > 0 else '-'}{abs(point)}")
 
 
-def json_text(value, Py_ssize_t depth=0):
+def json_text(value):
     """The text of any JSON value. Elements of arrays join with commas, null ones are empty.
 
-    ValueError for a number that is not finite and for nesting deeper than 256 (which a cycle is),
-    TypeError for what is not JSON.
+    ValueError for a number that is not finite, for nesting deeper than 256 (which a cycle is), and
+    for more than ten million elements in all; TypeError for what is not JSON.
     """
+    return text_of(value, 0, [MAX_ELEMENTS])
+
+
+cdef object text_of(value, Py_ssize_t depth, list left):
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
+    # Arrays may share their elements, and then the text is far larger than the value.
+    left[0] -= 1
+    if left[0] < 0:
+        raise ValueError(f"more than {MAX_ELEMENTS} elements")
     if isinstance(value, str):
         return value
     if value is None:
@@ -70,7 +79,18 @@ def json_text(value, Py_ssize_t depth=0):
             raise ValueError("a number too large for a double") from None
     if isinstance(value, (list, tuple)):
         return ",".join([
-            "" if element is None else json_text(element, depth + 1) for element in value])
+            "" if element is None else text_of(element, depth + 1, left) for element in value])
     if isinstance(value, Mapping):
         return "[object Object]"
     raise TypeError(f"not a JSON value: {type(value).__name__}")
+
+
+def shown(value):
+    """A value in an error message: short, and printable whatever it is."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= 60 else value[:60] + "...")
+    if value is None or isinstance(value, (bool, float)):
+        return repr(value)
+    if isinstance(value, int) and int(value).bit_length() <= 64:
+        return repr(int(value))
+    return type(value).__name__

@@ -2,7 +2,7 @@
 
 The steps are: read the attributes that rules ask for into cells (from Python objects or from JSON
 bytes), count activity, set the bytes of true leaves, walk the audiences' decision graphs, compute
-all draws by the shared stream, and list the chosen records. Source: SEMANTICS sections 1, 3, 4.
+the draws of everyone eligible by the shared stream, and list the chosen records. Source: SEMANTICS sections 1, 3, 4.
 
 Memory: an `Evaluator` owns its `Scratch` blocks. One is kept ready; a call takes it and puts it
 back, and a call that finds none (another thread, or re-entry through a mapping's own code) makes
@@ -14,8 +14,8 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
 from cpython.ref cimport PyObject
 from cpython.unicode cimport (
-    PyUnicode_AsUTF8AndSize, PyUnicode_Check, PyUnicode_DATA, PyUnicode_GET_LENGTH,
-    PyUnicode_KIND, PyUnicode_READ,
+    PyUnicode_AsUTF8AndSize, PyUnicode_Check, PyUnicode_DATA, PyUnicode_FromObject,
+    PyUnicode_GET_LENGTH, PyUnicode_KIND, PyUnicode_READ,
 )
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memset
@@ -44,6 +44,7 @@ from whichvariant._core.scratch cimport (
 )
 
 from whichvariant._core.cells import BadValue
+from whichvariant._core.coercion import shown
 
 # More than any real id, little enough that one call cannot be made to hash for long.
 MAX_STABLE_ID = 65_536
@@ -101,6 +102,8 @@ cdef class Evaluator:
     cdef inline Scratch *_take(self) except NULL:
         cdef Scratch *scratch = self._ready
         if scratch == NULL:
+            if self.program is None:
+                raise TypeError("the engine was not initialised")
             return new_scratch(self.program)
         self._ready = NULL
         return scratch
@@ -127,6 +130,12 @@ cdef class Evaluator:
         if n > LONGEST_STABLE_ID:
             raise self._too_long()
         if self._is_xxh64:
+            if kind == 4 and n > LONGEST_STABLE_ID // 2:
+                # Only here can there be more code units than characters, and too many.
+                for i in range(n):
+                    units += 2 if <uint32_t> PyUnicode_READ(kind, data, i) > 0xFFFF else 1
+                if units > LONGEST_STABLE_ID:
+                    raise self._too_long()
             try:
                 utf8 = PyUnicode_AsUTF8AndSize(stable_id, &length)
             except UnicodeEncodeError:
@@ -171,7 +180,8 @@ cdef class Evaluator:
         if not PyUnicode_Check(<object> found):
             raise self._profile_error(
                 "stableId", f"expected a text, got {type(<object> found).__name__}")
-        return <object> found
+        # A subclass of str is as good as its text.
+        return PyUnicode_FromObject(<object> found)
 
     cdef int _read(self, Scratch *scratch, dict profile) except -1:
         """Cells and sticky choices from a dict in the API's shape."""
@@ -216,7 +226,8 @@ cdef class Evaluator:
     cdef int _set_device(self, Scratch *scratch, object device) except -1:
         if not isinstance(device, str) or device not in DEVICES:
             raise self._profile_error(
-                "device", f"{device!r} is not one of desktop, mobile, tablet, unknown")
+                "device",
+                f"{shown(device)} is not one of desktop, mobile, tablet, unknown")
         if self.program.device_slot < self.program.leaves.n_slots:
             read_value(&scratch.profile, self.program.leaves, self.program.device_slot, device)
         return 0
@@ -431,7 +442,8 @@ cdef class Evaluator:
     cdef list _given_of_scan(self, Profile *profile):
         if profile.audiences == NULL:
             return []
-        given = json.loads(profile.audiences[:profile.audiences_length].decode("utf-8"))
+        given = json.loads(
+            profile.audiences[:profile.audiences_length].decode("utf-8"), parse_int=float)
         if given is None:
             profile.audiences = NULL
             return []
@@ -462,7 +474,7 @@ cdef class Evaluator:
                 return 0
         return self._draw(scratch, profile.stable_id[:n].decode("utf-8"))
 
-    # ---- everything, for explanations and measurements ---------------------------------------------------------
+    # ---- everything, for explanations and measurements ----------------------------------------
 
     def trace(self, profile, *, device=None, events=None, audiences=RULES, now=None):
         """Everything that one evaluation decided.
@@ -476,6 +488,9 @@ cdef class Evaluator:
         cdef Program program = self.program
         cdef Profile *state
         cdef uint32_t i
+        if now is None and events and program.has_windows:
+            # Looked at once, so that the answer and its reasons are of one moment.
+            now = self._events._clock()
         selection = self.select(
             profile, device=device, events=events, audiences=audiences, now=now)
         visitor = dict(profile)

@@ -103,7 +103,7 @@ cdef void hash_lanes(
     const uint32_t *state, const uint32_t *tail, const uint32_t *length, uint32_t *out,
     size_t lanes, const wv_stream *stream,
 ) noexcept nogil:
-    """One hash per lane; ``lanes`` is rounded up to whole blocks, which all arrays have room for."""
+    """One hash per lane; ``lanes`` is rounded up to whole blocks; all arrays have room for them."""
     _murmur(state, tail, length, out, (lanes + WV_LANES - 1) & ~(<size_t> WV_LANES - 1), stream)
 
 
@@ -197,7 +197,7 @@ cdef uint64_t xxh64_bytes(const uint8_t *data, size_t length, uint64_t seed) noe
 # ---- the Python face: compile time, tests, explanations ----------------------------------------
 
 def low_bytes(str text not None):
-    """The bytes that the vendor's hash reads: the low byte of every UTF-16 code unit of ``text``."""
+    """The bytes that the vendor's hash reads: the low byte of each UTF-16 code unit of ``text``."""
     cdef Py_ssize_t length = PyUnicode_GET_LENGTH(text)
     cdef int kind = PyUnicode_KIND(text)
     cdef void *data = PyUnicode_DATA(text)
@@ -228,7 +228,7 @@ def murmur3_bytes(const uint8_t[::1] data not None, uint32_t seed=0):
 
 
 def murmur3(str text not None):
-    """The vendor's hash of ``text``: murmur3_x86_32, seed 0, over `low_bytes`; an int below 2**32."""
+    """The vendor's hash of ``text``: murmur3_x86_32, seed 0, of `low_bytes`; an int below 2**32."""
     return murmur3_bytes(low_bytes(text))
 
 
@@ -259,7 +259,7 @@ def fmix64(uint64_t value):
 
 
 cdef double murmur_draw(uint32_t h) noexcept nogil:
-    # Division by the largest uint32: the vendor's normalisation, so a draw lies in [0, 1] inclusive.
+    # Division by the largest uint32: the vendor's normalisation; a draw lies in [0, 1] inclusive.
     return <double> h / 4294967295.0
 
 
@@ -268,7 +268,7 @@ cdef double xxh_draw(uint32_t h) noexcept nogil:
 
 
 def draw(str scheme not None, uint32_t h):
-    """The draw that hash value ``h`` stands for, a float: h / (2**32 - 1), under xxh64 h / 2**32."""
+    """The draw that hash value ``h`` stands for, a float: h / (2**32 - 1), with xxh64 h / 2**32."""
     return xxh_draw(h) if scheme == "xxh64" else murmur_draw(h)
 
 

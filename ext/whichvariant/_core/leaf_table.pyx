@@ -11,7 +11,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from whichvariant._core.leaves cimport NumberTable, SlotIndex, TableEntry, TextOp, TextTable, find_text
+from whichvariant._core.leaves cimport (
+    NumberTable, SlotIndex, TableEntry, TextOp, TextTable, find_text,
+)
 from whichvariant._core.predicates cimport (
     OP_CONTAINS, OP_ENDS, OP_EXISTS, OP_GE, OP_IN, OP_LT, OP_MATCHES, OP_STARTS, order_key,
     wv_hash_text, wv_parse_number,
@@ -34,7 +36,6 @@ OPERATIONS = {
 
 def numeric_text(str text not None):
     """The number that ``text`` spells as numeric text (docs/rules.md), a finite float, or None."""
-    cdef size_t n
     cdef double value
     cdef bint exact
     cdef const char *p
@@ -193,7 +194,7 @@ cdef class LeafTable:
         self, uint32_t s, uint32_t first, const uint32_t *slots, const uint8_t *ops,
         const int64_t *keys, list operands,
     ) except? 0xFFFFFFFF:
-        """Index the leaves of slot ``s``, which start at ``first``; returns the first leaf after."""
+        """Index the leaves of slot ``s``, from ``first`` on; returns the first leaf after."""
         cdef Arena arena = self._arena
         cdef SlotIndex *slot = &self.slots[s]
         cdef uint32_t i = first

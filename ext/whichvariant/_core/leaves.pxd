@@ -14,7 +14,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from whichvariant._core.predicates cimport (
-    OP_CONTAINS, OP_ENDS, OP_STARTS, count_at_most, order_key, text_contains, text_ends, text_starts,
+    OP_CONTAINS, OP_ENDS, OP_STARTS, count_at_most, order_key, text_contains, text_ends,
+    text_starts,
     wv_hash_text, wv_parse_number, wv_same_text,
 )
 
@@ -41,7 +42,8 @@ cdef struct TextOp:
     uint8_t op
 
 
-# Ascending order keys of numbers; the leaves that name number i are flips[first_flip[i] : first_flip[i + 1]].
+# Ascending order keys of numbers; the leaves that name number i are
+# flips[first_flip[i] : first_flip[i + 1]].
 cdef struct NumberTable:
     const int64_t *keys
     const uint32_t *first_flip
@@ -56,7 +58,7 @@ cdef struct SlotIndex:
     uint32_t ge_leaf           # number of the first GE leaf
     uint32_t lt_leaf
     TextTable texts            # payload: index into text_flips
-    const uint32_t *text_flips # first_flip of every text, and one more
+    const uint32_t *text_flips  # first_flip of every text, and one more
     NumberTable text_numbers   # numbers named as numbers: compared with numeric texts
     NumberTable numbers        # numbers and numeric texts: compared with numbers
     const uint32_t *flips

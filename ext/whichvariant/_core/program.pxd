@@ -68,7 +68,7 @@ cdef class Program:
     cdef uint32_t device_slot            # n_slots when no rule reads the device
     cdef uint32_t *counter_slots
 
-    # Decision nodes, six words each: two leaves, and where to go when their bytes are 00, 01, 10, 11.
+    # Decision nodes, six words each: two leaves, and where to go for their bytes 00, 01, 10, 11.
     # A node is named by the position of its first word; FALSE stands at 0 and TRUE at 6, both lead
     # to themselves.
     cdef uint32_t *graph

@@ -20,6 +20,10 @@ from whichvariant._core.leaf_table cimport Arena, build_text_table
 
 from whichvariant._core.leaf_table import leaf_table
 
+# Every bound on a count, so that no 32-bit index can wrap round; and on the segments of a path.
+cdef uint64_t DEF_LIMIT = (<uint64_t> 1) << 31
+MAX_PATH = 256
+
 
 cdef inline int check(bint condition, str message) except -1:
     if not condition:
@@ -52,10 +56,14 @@ cdef class Program:
         check(self.scheme in ("murmur3", "xxh64"), "unknown bucketing scheme")
         self.experience_ids = tuple(tables["experience_ids"])
         self.audience_ids = tuple(tables["audience_ids"])
+        for identifier in self.experience_ids + self.audience_ids:
+            check(isinstance(identifier, str), "an id is not a text")
         self.n_experiences = <uint32_t> len(self.experience_ids)
         self.n_audiences = <uint32_t> len(self.audience_ids)
         self.leaves = leaf_table(tables["leaves"], patterns)
         self.event_leaves = leaf_table(tables["event_leaves"], patterns)
+        for path in self.event_leaves.paths:
+            check(all([isinstance(key, str) for key in path]), "bad event path")
         self._build_trie()
         self._build_counters(tables["counters"])
         self._build_graph(tables["graph"])
@@ -76,7 +84,9 @@ cdef class Program:
         cdef TrieNode *here
         self.device_slot = self.leaves.n_slots
         for s, path in enumerate(self.leaves.paths):
-            check(len(path) >= 2 and all(isinstance(key, str) for key in path), "bad slot path")
+            check(2 <= len(path) <= MAX_PATH, "bad slot path")
+            for key in path:
+                check(isinstance(key, str), "bad slot path")
             if path == ("device", "type"):
                 self.device_slot = s
                 continue
@@ -136,7 +146,7 @@ cdef class Program:
         cdef dict slots = {path: s for s, path in enumerate(self.leaves.paths)}
         cdef uint32_t i
         self.counters = tuple(
-            (str(kind), name, tuple((int(leaf), int(wanted)) for leaf, wanted in conditions), window)
+            (str(kind), name, tuple((int(leaf), int(byte)) for leaf, byte in conditions), window)
             for kind, name, conditions, window in counters)
         self.counter_slots = <uint32_t *> self._arena.take(len(counters), sizeof(uint32_t))
         for i, (kind, name, conditions, window) in enumerate(self.counters):
@@ -300,6 +310,7 @@ cdef class Program:
             row.sticky = sticky[i] != 0
             row.highest_index = highest[i]
             row.first_record = self.n_records
+            check(self.n_records + <uint64_t> row.highest_index < DEF_LIMIT, "too many records")
             self.n_records += row.highest_index + 1
             row.first_piece = starts[i]
             row.n_pieces = starts[i + 1] - starts[i]
@@ -332,7 +343,7 @@ cdef class Program:
         cdef size_t start, end
         cdef list texts = table["json"]
         cdef list change_texts = table["change_json"]
-        check(len(texts) == n and len(records) == n, "records are missing")
+        check(<size_t> len(texts) == n and <size_t> len(records) == n, "records are missing")
         self.first_change = <uint32_t *> arena.copy(
             table["first_change"], n + 1, 4, "records.first_change")
         check(self.first_change[0] == 0, "changes do not start at 0")
@@ -345,6 +356,7 @@ cdef class Program:
         arena._objects.extend(changes)
         for i in range(n):
             check(isinstance(records[i], dict) and isinstance(texts[i], bytes), "bad record")
+            check(isinstance((<dict> records[i]).get("variants"), dict), "bad record")
             self.records[i] = <PyObject *> records[i]
             self.record_json[i].text = arena.text(texts[i] + b",", &self.record_json[i].length)
             start = self.first_change[i]

@@ -107,7 +107,7 @@ typedef struct {
 
 #define WV_LANES 32
 
-/* Hashes prefix + id for `width` prefixes from `base` on; `width` is a constant where it is called. */
+/* Hashes prefix + id for `width` prefixes from `base` on; callers pass a constant `width`. */
 WV_INLINE void wv_murmur_block(const uint32_t *WV_RESTRICT state, const uint32_t *WV_RESTRICT tail,
                                const uint32_t *WV_RESTRICT length, uint32_t *WV_RESTRICT out,
                                const wv_stream *stream, size_t base, const int width)
@@ -174,7 +174,7 @@ WV_INLINE void wv_xxh64_body(const uint64_t *WV_RESTRICT salts, uint64_t visitor
     }
 }
 
-/* ---- one compiled copy per level --------------------------------------------------------------- */
+/* ---- one compiled copy per level ----------------------------------------------------------- */
 
 #define WV_DEFINE_LEVEL(suffix, attribute)                                                       \
     attribute static void wv_murmur_##suffix(const uint32_t *s, const uint32_t *t,               \

@@ -58,7 +58,7 @@ WV_INLINE uint64_t wv_hash_text(const char *p, size_t n)
     return h ^ (h >> 32);
 }
 
-/* Whether two texts of n bytes are the same. Most are short, and then a call costs more than this. */
+/* Whether two texts of n bytes are the same. Most are short; then a call costs more than this. */
 WV_INLINE int wv_same_text(const char *p, const char *q, size_t n)
 {
     if (n >= 8) {
@@ -71,8 +71,8 @@ WV_INLINE int wv_same_text(const char *p, const char *q, size_t n)
     return n == 0 || (p[0] == q[0] && p[n / 2] == q[n / 2] && p[n - 1] == q[n - 1]);
 }
 
-/* Visitors choose the text, so the time must not be worse than linear in n + m. A few candidates are
- * tried by hand, which settles short texts; then the C library's linear search takes over. */
+/* Visitors choose the text, so the time must not be worse than linear in n + m. A few candidates
+ * are tried by hand, which settles short texts; then the C library's linear search takes over. */
 WV_UNUSED static int wv_contains(const char *text, size_t n, const char *needle, size_t m)
 {
     if (m == 0)
@@ -106,8 +106,8 @@ WV_UNUSED static const double wv_powers_of_ten[23] = {1e0,  1e1,  1e2,  1e3,  1e
 
 /* Reads numeric text (docs/rules.md): [+-]?(digits[.digits*]|.digits)([eE][+-]?digits)?, in whole.
  *
- * Returns 0 when the text is not of that form. Otherwise 1, and *exact tells whether *out already is
- * the correctly rounded double (few digits, small exponent: one exact multiplication or division);
+ * Returns 0 when the text is not of that form. Otherwise 1, and *exact tells whether *out already
+ * is the correctly rounded double (few digits, small exponent: one exact multiplication or division);
  * when not, the caller converts the same text with a full conversion. JSON numbers are a subset of
  * this form, so the scanner uses it too, after having checked JSON's stricter grammar.
  */
@@ -163,7 +163,8 @@ WV_UNUSED static int wv_parse_number(const char *text, size_t n, double *out, in
         *out = negative ? -0.0 : 0.0;
     } else if (*exact) {
         double value = (double)mantissa;
-        value = exponent < 0 ? value / wv_powers_of_ten[-exponent] : value * wv_powers_of_ten[exponent];
+        value = exponent < 0 ? value / wv_powers_of_ten[-exponent]
+                             : value * wv_powers_of_ten[exponent];
         *out = negative ? -value : value;
     }
     return 1;
@@ -196,7 +197,8 @@ WV_INLINE const char *wv_find_special(const char *p, const char *end)
         const uint8x16_t hit = vorrq_u8(
             vorrq_u8(vceqq_u8(block, vdupq_n_u8('"')), vceqq_u8(block, vdupq_n_u8('\\'))),
             vcltq_u8(block, vdupq_n_u8(0x20)));
-        if (vgetq_lane_u64(vreinterpretq_u64_u8(hit), 0) | vgetq_lane_u64(vreinterpretq_u64_u8(hit), 1))
+        if (vgetq_lane_u64(vreinterpretq_u64_u8(hit), 0)
+            | vgetq_lane_u64(vreinterpretq_u64_u8(hit), 1))
             break;
         p += 16;
     }
@@ -212,13 +214,14 @@ WV_UNUSED static int wv_is_ascii(const char *p, size_t n)
     uint64_t seen = 0;
     size_t i = 0;
     for (; i + 32 <= n; i += 32)
-        seen |= wv_load64(p + i) | wv_load64(p + i + 8) | wv_load64(p + i + 16) | wv_load64(p + i + 24);
+        seen |= wv_load64(p + i) | wv_load64(p + i + 8) | wv_load64(p + i + 16)
+                | wv_load64(p + i + 24);
     for (; i < n; i++)
         seen |= (uint64_t)((unsigned char)p[i] & 0x80u) << 56;
     return (seen & 0x8080808080808080ULL) == 0;
 }
 
-/* The offset of the first byte that is not part of well-formed UTF-8 (surrogates are not); n if none. */
+/* The offset of the first byte that is no part of well-formed UTF-8 (surrogates are none), or n. */
 WV_UNUSED static size_t wv_utf8_error(const char *text, size_t n)
 {
     const unsigned char *s = (const unsigned char *)text;

@@ -1,4 +1,4 @@
-"""A whole configuration: audiences, experiences, merge tags, and the scheme that buckets visitors."""
+"""A whole configuration: audiences, experiences, merge tags, and the bucketing scheme."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class EntryReplacement:
-    """Replaces one content entry: ``baseline``, ``variants`` are entry ids, "" the empty variant."""
+    """Replaces a content entry: ``baseline``, ``variants`` are entry ids, "" the empty variant."""
 
     baseline: str
     variants: tuple[str, ...]

@@ -13,7 +13,9 @@ Value = TypeVar("Value")
 
 
 def _refuse(*_args: object, **_kwargs: object) -> NoReturn:
-    raise TypeError("this is shared by every selection and read-only; ask for fresh=True, or copy it")
+    raise TypeError(
+        "this is shared by every selection and read-only; ask for fresh=True, or copy it"
+    )
 
 
 class ReadOnlyDict(dict[str, Any]):

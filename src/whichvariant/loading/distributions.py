@@ -10,6 +10,7 @@ from whichvariant.contracts import Component, JsonValue, Segment
 from whichvariant.loading.numeric import is_number
 from whichvariant.loading.reports import Place, Report, shown
 
+MAX_SEGMENTS: Final = 512
 DEFAULT_SHARES: Final = (0.5, 0.5)
 MAX_VARIANT_INDEX: Final = 255
 
@@ -66,6 +67,10 @@ def read_distribution(
         segments = segments_of(DEFAULT_SHARES)
     elif not isinstance(value, list):
         report.wrong_type(place, "a list", value)
+        return ()
+    elif len(value) > MAX_SEGMENTS:
+        message = f"{len(value):,} segments, at most {MAX_SEGMENTS}"
+        report.add("too-many-segments", place, message)
         return ()
     elif value and isinstance(value[0], dict):
         segments = _segments(value, place, report)

@@ -20,6 +20,9 @@ from whichvariant.loading.rules import read_rule
 
 ExperienceType: TypeAlias = Literal["nt_experiment", "nt_personalization"]
 
+MAX_REPLACEMENTS: Final = 65_536
+"""Components times variants of one experience: each variant's answer lists all components."""
+
 USED_CONFIG_KEYS: Final = frozenset({"traffic", "distribution", "sticky", "components"})
 """Keys of `nt_config` that decide; all others are carried as extras."""
 
@@ -74,6 +77,16 @@ def read_experience(raw: RawEntry, audience: str | None) -> Experience | None:
             config.get("distribution"), (place, "distribution"), report, components
         )
         extras = {key: value for key, value in config.items() if key not in USED_CONFIG_KEYS}
+        highest = max(
+            *(segment.index for segment in distribution),
+            *(len(component.variants) for component in components),
+            0,
+            0,
+        )
+        replacements = (highest + 1) * len(components)
+        if replacements > MAX_REPLACEMENTS:
+            message = f"{replacements:,} components times variants, at most {MAX_REPLACEMENTS:,}"
+            report.add("too-many-replacements", (place, "components"), message)
     if report.failed:
         return None
     return Experience(

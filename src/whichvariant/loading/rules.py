@@ -24,6 +24,7 @@ from whichvariant.loading.reports import Place, Report, shown
 MAX_NESTING: Final = 64
 MAX_LEAVES: Final = 10_000
 MAX_WITHIN_DAYS: Final = 1_000_000
+MAX_KEY_SEGMENTS: Final = 64
 MS_PER_DAY: Final = 86_400_000
 
 LOCATION_KEYS: Final = frozenset(
@@ -174,6 +175,10 @@ class _RuleReader:
     def dotted(self, root: str, key: str, place: Place) -> Path | None:
         """The path of a dotted key below a root attribute."""
         path = (root, *key.split("."))
+        if len(path) > MAX_KEY_SEGMENTS:
+            message = f"a dotted key of {len(path) - 1:,} segments, at most {MAX_KEY_SEGMENTS - 1}"
+            self.report.add("malformed-key", place, message)
+            return None
         if "" in path:
             message = f"the dotted key {shown(key)} has an empty segment"
             self.report.add("malformed-key", place, message)
