@@ -129,7 +129,7 @@ class Engine(Evaluator):
         engine = cls.__new__(cls)
         try:
             engine._set_up(tables, digest)
-        except Exception as error:  # noqa: BLE001 -- whatever a hostile file brings about
+        except Exception as error:  # whatever a hostile file brings about
             place = f"{source}: " if source else ""
             raise ProgramError(f"{place}the compiled program is not sound: {error}") from error
         engine._configuration = None

@@ -54,6 +54,14 @@ def broken_space(tmp_path: pathlib.Path) -> pathlib.Path:
     return path
 
 
+# Whoever runs the tests in the background has told them, and all they start, to ignore interrupts.
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("whichvariant", run_name="__main__", alter_sys=True)
+"""
+
+
 @pytest.fixture
 def shell() -> Callable[..., subprocess.Popen[bytes]]:
     """Start the command as a process of its own."""
@@ -65,8 +73,10 @@ def shell() -> Callable[..., subprocess.Popen[bytes]]:
             if name not in {"COLUMNS", "NO_COLOR", "TERM"}
         }
         environment.update(options.pop("environment", {}))
+        interruptible = options.pop("interruptible", False)
+        start = ["-c", INTERRUPTIBLE] if interruptible else ["-m", "whichvariant"]
         return subprocess.Popen(
-            [sys.executable, "-m", "whichvariant", *map(str, args)],
+            [sys.executable, *start, *map(str, args)],
             env={"TERM": "xterm", **environment},
             **{
                 "stdin": subprocess.PIPE,

@@ -65,7 +65,7 @@ def test_a_full_disk_is_one_line(shell, space):
 
 
 def test_interrupt_is_130(shell, space):
-    process = shell("select", "--config", space, "--json", "--ndjson")
+    process = shell("select", "--config", space, "--json", "--ndjson", interruptible=True)
     process.stdin.write(ndjson(BERLIN).encode())
     process.stdin.flush()
     process.stdout.readline()

@@ -277,7 +277,6 @@ def test_the_clock_is_asked_for_a_copy_too(patched: Any) -> None:
     assert patched_clock.asked == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the clock is read twice, so the two halves may disagree")
 def test_an_explanation_is_of_one_moment(patched: Any) -> None:
     """Where a window ends between two looks at the clock, outcome and reason still agree."""
     patched(NOW, NOW + 1)

@@ -405,9 +405,7 @@ class TestComponents:
         assert errors_of(document) == [("too-many-replacements", f"{CONFIG}.components")]
 
     def test_512_segments(self) -> None:
-        segments = [
-            {"index": n % 2, "start": n / 512, "end": (n + 1) / 512} for n in range(512)
-        ]
+        segments = [{"index": n % 2, "start": n / 512, "end": (n + 1) / 512} for n in range(512)]
         assert len(experience_of(distribution=segments).distribution) == 512
         document = with_config(distribution=[*segments, {"index": 0, "start": 1, "end": 1}])
         assert errors_of(document) == [("too-many-segments", f"{CONFIG}.distribution")]

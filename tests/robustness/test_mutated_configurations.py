@@ -106,7 +106,7 @@ def test_the_bases_are_sound() -> None:
 def test_mutated_objects() -> None:
     """Values of JSON in wrong places."""
     seen: Counter[str] = Counter()
-    for rng in rounds(500):
+    for rng in rounds(400):
         content = mutate(rng, rng.choice(BASES), JUNK)
         before = copy.deepcopy(content)
         seen[check(content)] += 1
@@ -232,10 +232,7 @@ def test_ten_megabyte_texts() -> None:
     "content",
     [
         msgpack.packb({"experiences": [float("nan")]}),
-        pytest.param(
-            as_json(document({"type": "nonsense"})),
-            marks=pytest.mark.xfail(strict=True, reason="reported: it does not unpickle"),
-        ),
+        as_json(document({"type": "nonsense"})),
     ],
     ids=["document", "configuration"],
 )

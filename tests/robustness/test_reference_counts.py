@@ -29,6 +29,8 @@ from whichvariant.errors import WhichVariantError
 ENGINE = Engine.from_dict(RICH)
 XXH64 = Engine.from_dict({**RICH, "scheme": "xxh64"})
 TEXT = as_json(PROFILE)
+SHORT_PROFILE = {"stableId": "s", "traits": {"plan": "pro", "age": 42}}
+SHORT = as_json(SHORT_PROFILE)
 BROKEN_TEXT = TEXT.replace(b'"age":42', b'"age":1e999')
 ASKED: dict[str, Any] = {"device": "mobile", "events": EVENTS, "now": NOW}
 ESCAPED = (
@@ -43,13 +45,15 @@ def refused(call: Callable[[], object]) -> None:
 
 
 CALLS: dict[str, tuple[int, Callable[[], object]]] = {
-    "select": (200_000, lambda: ENGINE.select(PROFILE)),
+    "select": (200_000, lambda: ENGINE.select(SHORT_PROFILE)),
+    "select_long": (20_000, lambda: ENGINE.select(PROFILE)),
     "select_fresh": (50_000, lambda: ENGINE.select(PROFILE, fresh=True)),
     "select_given": (50_000, lambda: ENGINE.select(PROFILE, audiences="given")),
-    "select_json": (200_000, lambda: ENGINE.select_json(TEXT)),
-    "select_json_escaped": (100_000, lambda: ENGINE.select_json(ESCAPED)),
+    "select_json": (200_000, lambda: ENGINE.select_json(SHORT)),
+    "select_json_long": (20_000, lambda: ENGINE.select_json(TEXT)),
+    "select_json_escaped": (50_000, lambda: ENGINE.select_json(ESCAPED)),
     "select_json_given": (50_000, lambda: ENGINE.select_json(TEXT, audiences="given")),
-    "select_xxh64": (100_000, lambda: XXH64.select(PROFILE)),
+    "select_xxh64": (50_000, lambda: XXH64.select(PROFILE)),
     "events": (10_000, lambda: ENGINE.select(PROFILE, **ASKED)),
     "trace": (10_000, lambda: ENGINE.trace(PROFILE, **ASKED)),
     "explain": (200, lambda: str(ENGINE.explain(PROFILE, **ASKED))),

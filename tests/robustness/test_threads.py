@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import multiprocessing
 import os
 import pickle
@@ -66,7 +67,7 @@ def test_all_threads_get_the_same_answers() -> None:
             if turn % 10 == 0:
                 assert engine.trace(profile, **how)["selection"] == wanted[number][0]
 
-    at_once(*(lambda offset=offset: decide(offset) for offset in range(THREADS)))  # type: ignore[misc]
+    at_once(*(functools.partial(decide, offset) for offset in range(THREADS)))
 
 
 def test_errors_beside_answers() -> None:

@@ -9,6 +9,7 @@ from libc.math cimport isfinite
 
 MAX_DEPTH = 256
 MAX_ELEMENTS = 10_000_000
+MAX_CHARACTERS = 64 * 1024 * 1024
 
 
 def number_text(double value):
@@ -51,20 +52,31 @@ def number_text(double value):
 def json_text(value):
     """The text of any JSON value. Elements of arrays join with commas, null ones are empty.
 
-    ValueError for a number that is not finite, for nesting deeper than 256 (which a cycle is), and
-    for more than ten million elements in all; TypeError for what is not JSON.
+    ValueError for a number that is not finite, for nesting deeper than 256 (which a cycle is), for
+    more than 10,000,000 elements in all, or 67,108,864 characters; TypeError for what is not JSON.
     """
-    return text_of(value, 0, [MAX_ELEMENTS])
+    cdef Budget left
+    left.elements = MAX_ELEMENTS
+    left.characters = MAX_CHARACTERS
+    return text_of(value, 0, &left)
 
 
-cdef object text_of(value, Py_ssize_t depth, list left):
+# Arrays may share their elements, and then the text is far larger than the value.
+cdef struct Budget:
+    Py_ssize_t elements
+    Py_ssize_t characters
+
+
+cdef object text_of(value, Py_ssize_t depth, Budget *left):
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
-    # Arrays may share their elements, and then the text is far larger than the value.
-    left[0] -= 1
-    if left[0] < 0:
+    left.elements -= 1
+    if left.elements < 0:
         raise ValueError(f"more than {MAX_ELEMENTS} elements")
     if isinstance(value, str):
+        left.characters -= len(value)
+        if left.characters < 0 and depth:
+            raise ValueError(f"more than {MAX_CHARACTERS} characters")
         return value
     if value is None:
         return "null"

@@ -2,7 +2,7 @@
 
 The steps are: read the attributes that rules ask for into cells (from Python objects or from JSON
 bytes), count activity, set the bytes of true leaves, walk the audiences' decision graphs, compute
-the draws of everyone eligible by the shared stream, and list the chosen records. Source: SEMANTICS sections 1, 3, 4.
+the draws of everyone eligible, and list the chosen records. Source: SEMANTICS sections 1, 3, 4.
 
 Memory: an `Evaluator` owns its `Scratch` blocks. One is kept ready; a call takes it and puts it
 back, and a call that finds none (another thread, or re-entry through a mapping's own code) makes
@@ -14,8 +14,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
 from cpython.ref cimport PyObject
 from cpython.unicode cimport (
-    PyUnicode_AsUTF8AndSize, PyUnicode_Check, PyUnicode_DATA, PyUnicode_FromObject,
-    PyUnicode_GET_LENGTH, PyUnicode_KIND, PyUnicode_READ,
+    PyUnicode_AsUTF8AndSize, PyUnicode_Check, PyUnicode_FromObject,
 )
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memset
@@ -25,13 +24,13 @@ from collections.abc import Mapping, Sequence
 
 from whichvariant._core.activity cimport EventCounter
 from whichvariant._core.allocation cimport (
-    choose_records, list_eligible, list_everyone, list_matching, murmur3_draws,
-    walk_audiences, xxh64_draws,
+    choose_records, list_eligible, list_everyone, list_matching, walk_audiences,
 )
 from whichvariant._core.answers cimport make_json, make_selection
 from whichvariant._core.cells cimport (
     Profile, cell_values, clear_profile, read_children, read_sticky, read_value, set_leaves,
 )
+from whichvariant._core.draws cimport draw_scanned, draw_text
 from whichvariant._core.json_grammar cimport (
     SCAN_DEPTH, SCAN_NUMBER, SCAN_STICKY, SCAN_SYNTAX, SCAN_TYPE, SCAN_UTF8, Scanner,
 )
@@ -39,20 +38,15 @@ from whichvariant._core.leaves cimport find_text
 from whichvariant._core.predicates cimport NUMBER
 from whichvariant._core.program cimport Program, TrieNode
 from whichvariant._core.scanner cimport scan_profile
-from whichvariant._core.scratch cimport (
-    Scratch, free_scratch, new_scratch, reserve_id, reserve_spare,
-)
+from whichvariant._core.scratch cimport Scratch, free_scratch, new_scratch, reserve_spare
 
 from whichvariant._core.cells import BadValue
 from whichvariant._core.coercion import shown
 
-# More than any real id, little enough that one call cannot be made to hash for long.
-MAX_STABLE_ID = 65_536
 MAX_PROFILE_BYTES = 64 * 1024 * 1024
 DEVICES = frozenset(("desktop", "mobile", "tablet", "unknown"))
 RULES = "rules"
 
-cdef Py_ssize_t LONGEST_STABLE_ID = MAX_STABLE_ID
 cdef size_t LONGEST_PROFILE = MAX_PROFILE_BYTES
 # A scratch that grew beyond this for one unusual profile is not kept.
 cdef size_t KEEP_BYTES = 1 << 20
@@ -78,7 +72,6 @@ cdef class Evaluator:
     cdef readonly Program program
     cdef object _profile_error
     cdef EventCounter _events
-    cdef bint _is_xxh64
     cdef bint _has_counters
     cdef Scratch *_ready
 
@@ -88,7 +81,6 @@ cdef class Evaluator:
     def __init__(self, Program program not None, profile_error, event_error, clock, parse_time):
         if self.program is not None:
             raise TypeError("an evaluator is immutable")
-        self._is_xxh64 = program.scheme == "xxh64"
         self._has_counters = len(program.counters) > 0
         self._profile_error = profile_error
         self._events = EventCounter(program, event_error, clock, parse_time)
@@ -114,62 +106,6 @@ cdef class Evaluator:
             self._ready = scratch
         else:
             free_scratch(scratch)
-
-    # ---- the draws of one visitor -------------------------------------------------------------
-
-    cdef int _draw(self, Scratch *scratch, str stable_id) except -1:
-        """Compute the hashes behind all draws of a stable id."""
-        cdef Py_ssize_t n = PyUnicode_GET_LENGTH(stable_id)
-        cdef int kind = PyUnicode_KIND(stable_id)
-        cdef void *data = PyUnicode_DATA(stable_id)
-        cdef Py_ssize_t i
-        cdef Py_ssize_t units = 0
-        cdef uint32_t c
-        cdef const char *utf8
-        cdef Py_ssize_t length
-        if n > LONGEST_STABLE_ID:
-            raise self._too_long()
-        if self._is_xxh64:
-            if kind == 4 and n > LONGEST_STABLE_ID // 2:
-                # Only here can there be more code units than characters, and too many.
-                for i in range(n):
-                    units += 2 if <uint32_t> PyUnicode_READ(kind, data, i) > 0xFFFF else 1
-                if units > LONGEST_STABLE_ID:
-                    raise self._too_long()
-            try:
-                utf8 = PyUnicode_AsUTF8AndSize(stable_id, &length)
-            except UnicodeEncodeError:
-                raise self._profile_error("stableId", "a text with a lone surrogate") from None
-            xxh64_draws(
-                self.program, <const uint8_t *> utf8, <size_t> length, &scratch.outcome)
-            return 0
-        if kind == 1:
-            # Code points below 256: their bytes are the low bytes already.
-            reserve_id(scratch, <size_t> n)
-            murmur3_draws(
-                self.program, <const uint8_t *> data, <uint32_t> n, &scratch.outcome)
-            return 0
-        reserve_id(scratch, <size_t> n * 2)
-        for i in range(n):
-            c = <uint32_t> PyUnicode_READ(kind, data, i)
-            if 0xD800 <= c <= 0xDFFF:
-                # The hash would take it, but JSON cannot carry it: no two callers would agree.
-                raise self._profile_error("stableId", "a text with a lone surrogate")
-            if c > 0xFFFF:
-                # The low bytes of the two surrogates that stand for it in UTF-16.
-                scratch.low[units] = <uint8_t> ((c - 0x10000) >> 10)
-                scratch.low[units + 1] = <uint8_t> (c & 0xFF)
-                units += 2
-            else:
-                scratch.low[units] = <uint8_t> (c & 0xFF)
-                units += 1
-        if units > LONGEST_STABLE_ID:
-            raise self._too_long()
-        murmur3_draws(self.program, scratch.low, <uint32_t> units, &scratch.outcome)
-        return 0
-
-    cdef object _too_long(self):
-        return self._profile_error("stableId", f"longer than {MAX_STABLE_ID} UTF-16 code units")
 
     # ---- a profile as Python objects ----------------------------------------------------------
 
@@ -328,7 +264,7 @@ cdef class Evaluator:
             self._read(scratch, visitor)
             self._match(scratch, device, events, now, given)
             list_eligible(self.program, &scratch.outcome)
-            self._draw(scratch, stable_id)
+            draw_text(self.program, scratch, stable_id, self._profile_error)
             choose_records(self.program, scratch.profile.overrides, &scratch.outcome)
             return make_selection(self.program, &scratch.outcome, given, fresh)
         except BadValue as error:
@@ -404,7 +340,7 @@ cdef class Evaluator:
                 given = self._given_of_scan(&scratch.profile)
             self._match(scratch, device, events, now, given)
             list_eligible(self.program, &scratch.outcome)
-            self._draw_of_scan(scratch)
+            draw_scanned(self.program, scratch, self._profile_error)
             choose_records(self.program, scratch.profile.overrides, &scratch.outcome)
             return make_json(self.program, scratch, trust)
         except BadValue as error:
@@ -452,28 +388,6 @@ cdef class Evaluator:
                 "audiences", f"expected a list, got {type(given).__name__}")
         return given
 
-    cdef int _draw_of_scan(self, Scratch *scratch) except -1:
-        cdef Profile *profile = &scratch.profile
-        cdef size_t n = profile.stable_id_length
-        cdef uint8_t seen = 0
-        cdef size_t i
-        if profile.stable_id == NULL:
-            raise self._profile_error("stableId", "missing")
-        if self._is_xxh64 and n <= 1024:
-            xxh64_draws(
-                self.program, <const uint8_t *> profile.stable_id, n, &scratch.outcome)
-            return 0
-        if n <= 1024:
-            for i in range(n):
-                seen |= <uint8_t> profile.stable_id[i]
-            if seen < 0x80:
-                reserve_id(scratch, n)
-                murmur3_draws(
-                    self.program, <const uint8_t *> profile.stable_id, <uint32_t> n,
-                    &scratch.outcome)
-                return 0
-        return self._draw(scratch, profile.stable_id[:n].decode("utf-8"))
-
     # ---- everything, for explanations and measurements ----------------------------------------
 
     def trace(self, profile, *, device=None, events=None, audiences=RULES, now=None):
@@ -504,7 +418,7 @@ cdef class Evaluator:
             if self._trusts(audiences):
                 self._trust(scratch, self._given_of(visitor))
             list_everyone(program, &scratch.outcome)
-            self._draw(scratch, self._stable_id(visitor))
+            draw_text(program, scratch, self._stable_id(visitor), self._profile_error)
             return {
                 "values": values,
                 "leaves": leaf,
@@ -536,6 +450,6 @@ cdef class Evaluator:
             list_everyone(self.program, &scratch.outcome)
             for _round in range(rounds):
                 for stable_id in stable_ids:
-                    self._draw(scratch, stable_id)
+                    draw_text(self.program, scratch, stable_id, self._profile_error)
         finally:
             self._put(scratch)

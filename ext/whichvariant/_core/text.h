@@ -107,9 +107,9 @@ WV_UNUSED static const double wv_powers_of_ten[23] = {1e0,  1e1,  1e2,  1e3,  1e
 /* Reads numeric text (docs/rules.md): [+-]?(digits[.digits*]|.digits)([eE][+-]?digits)?, in whole.
  *
  * Returns 0 when the text is not of that form. Otherwise 1, and *exact tells whether *out already
- * is the correctly rounded double (few digits, small exponent: one exact multiplication or division);
- * when not, the caller converts the same text with a full conversion. JSON numbers are a subset of
- * this form, so the scanner uses it too, after having checked JSON's stricter grammar.
+ * is the correctly rounded double (few digits, small exponent: one exact multiplication or
+ * division); when not, the caller converts the same text with a full conversion. JSON numbers are
+ * a subset of this form, so the scanner uses it too, after it has checked JSON's stricter grammar.
  */
 WV_UNUSED static int wv_parse_number(const char *text, size_t n, double *out, int *exact)
 {

@@ -7,7 +7,6 @@ from typing_extensions import Buffer, disjoint_base
 from whichvariant._core.answers import Selection
 from whichvariant._core.program import Program
 
-MAX_STABLE_ID: Final[int]
 MAX_PROFILE_BYTES: Final[int]
 DEVICES: Final[frozenset[str]]
 RULES: Final[str]

@@ -1,3 +1,4 @@
+from typing import Final
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -6,6 +7,8 @@ from typing_extensions import disjoint_base
 from whichvariant._core.leaf_table import LeafTable, _Pattern
 
 @disjoint_base
+MAX_PATH: Final[int]
+
 class Program:
     def __init__(
         self,

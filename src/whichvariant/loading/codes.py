@@ -81,7 +81,9 @@ FINDING_CODES: Final[dict[str, FindingCode]] = {
     "too-many-variants": _error("a variant index is higher than 255"),
     "too-many-components": _error("an experience has more than 1,000 components"),
     "too-many-segments": _error("a distribution has more than 512 segments"),
-    "too-many-replacements": _error("components times variants (the baseline included) exceed 65,536"),
+    "too-many-replacements": _error(
+        "components times variants (the baseline included) exceed 65,536"
+    ),
     "unknown-component-type": _error("a component's `type` is not in the vocabulary"),
     "missing-baseline": _error("a component has no baseline, or its baseline no id or value"),
     "missing-variants": _error("a component has no list of variants"),
