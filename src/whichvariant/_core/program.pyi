@@ -1,14 +1,13 @@
-from typing import Final
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from typing_extensions import disjoint_base
 
 from whichvariant._core.leaf_table import LeafTable, _Pattern
 
-@disjoint_base
 MAX_PATH: Final[int]
 
+@disjoint_base
 class Program:
     def __init__(
         self,
