@@ -75,7 +75,7 @@ BEYOND = ['ab"', 'ab",', "ab\0", "ab}", 'ab"}', '"ab', ':"ab', ": ab", "b\0", '"
 def test_what_lies_around_a_text_is_no_part_of_it() -> None:
     """Neither the JSON before and behind it nor the end of a buffer."""
     asked = Asked(searches_for(BEYOND))
-    for text in ("ab", "b", "a"):
+    for text in ("ab", "b", "a", "b" * 20, "ab" * 20, "a" * 19 + "b"):
         assert not any(asked(text)), text
         assert not any(asked.traits({"a": text, "k": text, "z": text})), text
 

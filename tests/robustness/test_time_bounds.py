@@ -128,7 +128,7 @@ engine.select_json(b'{"stableId":"s","traits":{%s},"stickyVariants":{%s}}' % (ma
 repeated = b",".join([b'"traits":{"a":{"b":1},"k":[1,2]}'] * (TEN // 40))
 engine.select_json(b'{"stableId":"s",%s}' % repeated)
 engine.select_json(b'{"stableId":"s","stickyVariants":{%s}}' % b",".join([b'"e0":1'] * (TEN // 10)))
-""")
+""", seconds=10)  # fmt: skip
 
 
 def test_large_configurations() -> None:

@@ -5,6 +5,7 @@ arena also keeps the Python objects alive that C arrays point to.
 """
 # cython: language_level=3
 
+cimport cython
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
@@ -48,6 +49,7 @@ def numeric_text(str text not None):
     return value if isfinite(value) else None
 
 
+@cython.no_gc_clear
 cdef class Arena:
     """Blocks of C memory and Python objects that live as long as this does."""
 
@@ -230,8 +232,11 @@ cdef class LeafTable:
                         text_numbers.setdefault(value, []).append(i)
                     else:
                         raise ValueError(f"leaf {i} has a member that is neither text nor number")
-                    if value is not None and i not in all_numbers.setdefault(value, []):
-                        all_numbers[value].append(i)
+                    if value is not None:
+                        # Leaves come in ascending order: a repetition can only be the last one.
+                        leaves = all_numbers.setdefault(value, [])
+                        if not leaves or leaves[len(leaves) - 1] != i:
+                            leaves.append(i)
             elif ops[i] == OP_EXISTS:
                 slot.exists_leaf = <int32_t> i
             elif ops[i] == OP_MATCHES:

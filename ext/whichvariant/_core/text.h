@@ -114,8 +114,8 @@ WV_UNUSED static const double wv_powers_of_ten[23] = {1e0,  1e1,  1e2,  1e3,  1e
 WV_UNUSED static int wv_parse_number(const char *text, size_t n, double *out, int *exact)
 {
     const char *p = text, *end = text + n;
-    int negative = 0, digits = 0, significant = 0, any = 0, fraction = 0;
-    long exponent = 0;
+    int negative = 0, significant = 0, any = 0, fraction = 0;
+    long long digits = 0, exponent = 0;
     uint64_t mantissa = 0;
     if (p < end && (*p == '-' || *p == '+'))
         negative = *p++ == '-';
