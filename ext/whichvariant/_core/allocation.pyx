@@ -124,6 +124,7 @@ cdef void murmur3_draws(
     """The draws of all listed rows, for a stable id given as one byte a UTF-16 code unit.
 
     Their saved states are brought together first: hashing is cheap, but not hashing is cheaper.
+    Only when a third of all experiences has to be hashed is it cheaper to hash all.
     """
     cdef uint32_t alignment, k, lane
     cdef const PrefixPair *pair
@@ -131,6 +132,20 @@ cdef void murmur3_draws(
     cdef const uint32_t *rows = outcome.row
     cdef uint32_t *traffic_at = outcome.traffic_at
     cdef uint32_t *distribution_at = outcome.distribution_at
+    cdef LaneGroup all_lanes
+    if outcome.n_rows >= program.n_experiences // 3:
+        for alignment in range(4):
+            if program.full[alignment].lanes:
+                all_lanes = program.full[alignment]
+                all_lanes.traffic = outcome.groups[alignment].traffic
+                all_lanes.distribution = outcome.groups[alignment].distribution
+                hash_group(&all_lanes, low, length, outcome.words)
+        for k in range(outcome.n_rows):
+            group = &outcome.groups[program.prefixes[rows[k]].length & 3]
+            lane = program.lane[rows[k]]
+            traffic_at[k] = <uint32_t> (group.traffic - outcome.hashes) + lane
+            distribution_at[k] = <uint32_t> (group.distribution - outcome.hashes) + lane
+        return
     for alignment in range(4):
         outcome.groups[alignment].lanes = 0
     for k in range(outcome.n_rows):

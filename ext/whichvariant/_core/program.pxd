@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from cpython.ref cimport PyObject
 
-from whichvariant._core.hashing cimport PrefixPair
+from whichvariant._core.hashing cimport LaneGroup, PrefixPair
 from whichvariant._core.leaf_table cimport Arena, LeafTable
 from whichvariant._core.leaves cimport TextTable
 
@@ -89,6 +89,8 @@ cdef class Program:
     cdef uint16_t *piece_index
     cdef PrefixPair *prefixes            # murmur3: of each experience
     cdef uint32_t aligned[4]             # murmur3: experiences by their traffic prefix's alignment
+    cdef LaneGroup full[4]               # murmur3: all experiences as lanes, no room for hashes
+    cdef uint32_t *lane                  # murmur3: the lane of each experience in its group
     cdef uint64_t *salts                 # xxh64: one an experience, padded to WV_LANES
 
     cdef uint32_t n_records
@@ -106,6 +108,7 @@ cdef class Program:
     cdef int _build_counters(self, list counters) except -1
     cdef int _build_graph(self, dict graph) except -1
     cdef int _build_lanes(self, dict lanes) except -1
+    cdef int _lay_out_lanes(self) except -1
     cdef int _build_rows(self, dict table) except -1
     cdef int _build_records(self, dict table, list records, list changes) except -1
     cdef int _build_ids(self) except -1

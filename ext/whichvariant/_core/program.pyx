@@ -15,7 +15,7 @@ from libc.string cimport memcpy
 import json
 import sys
 
-from whichvariant._core.hashing cimport DISTRIBUTION_EXTRA, WV_LANES, PrefixPair
+from whichvariant._core.hashing cimport DISTRIBUTION_EXTRA, WV_LANES, LaneGroup, PrefixPair
 from whichvariant._core.leaf_table cimport Arena, build_text_table
 
 from whichvariant._core.leaf_table import leaf_table
@@ -268,6 +268,37 @@ cdef class Program:
             pair.length = length[2 * i]
             check(length[2 * i + 1] == pair.length + DISTRIBUTION_EXTRA, "bad prefix lengths")
             self.aligned[pair.length % 4] += 1
+        self._lay_out_lanes()
+        return 0
+
+    cdef int _lay_out_lanes(self) except -1:
+        """All prefixes as arrays that can be hashed as they are, for when most have to be."""
+        cdef Arena arena = self._arena
+        cdef LaneGroup *group
+        cdef const PrefixPair *pair
+        cdef uint32_t i, k, lane
+        cdef uint32_t *arrays[5]
+        for i in range(4):
+            for k in range(5):
+                arrays[k] = <uint32_t *> arena.take(self.aligned[i] + WV_LANES, sizeof(uint32_t))
+            group = &self.full[i]
+            group.traffic_state = arrays[0]
+            group.traffic_tail = arrays[1]
+            group.distribution_state = arrays[2]
+            group.distribution_tail = arrays[3]
+            group.length = arrays[4]
+        self.lane = <uint32_t *> arena.take(self.n_experiences, sizeof(uint32_t))
+        for i in range(self.n_experiences):
+            pair = &self.prefixes[i]
+            group = &self.full[pair.length & 3]
+            lane = group.lanes
+            group.lanes = lane + 1
+            group.traffic_state[lane] = pair.traffic_state
+            group.traffic_tail[lane] = pair.traffic_tail
+            group.distribution_state[lane] = pair.distribution_state
+            group.distribution_tail[lane] = pair.distribution_tail
+            group.length[lane] = pair.length
+            self.lane[i] = lane
         return 0
 
     cdef int _build_rows(self, dict table) except -1:
