@@ -426,3 +426,22 @@ def test_no_table_may_be_something_else(key: str, value: Any) -> None:
     tables[key] = value
     with pytest.raises((ValueError, KeyError, TypeError)):
         build_program(tables)
+
+
+def test_more_records_than_an_index_can_count() -> None:
+    """2**15 experiences of 2**16 variants each, and one more: beyond 2**31 records."""
+    count = 2**15 + 1
+    tables = sound("xxh64")
+    tables["experience_ids"] = [f"e{number}" for number in range(count)]
+    tables["lanes"] = {"salt": bytes(8 * count)}
+    tables["experiences"] = {
+        "audience": np.full(count, -1, "<i4").tobytes(),
+        "traffic_count": bytes(8 * count),
+        "sticky": bytes(count),
+        "highest_index": np.full(count, 2**16 - 1, "<u2").tobytes(),
+        "first_piece": np.arange(count + 1, dtype="<u4").tobytes(),
+        "piece_limit": np.full(count, 2**32 - 1, "<u4").tobytes(),
+        "piece_index": bytes(2 * count),
+    }
+    with pytest.raises(ValueError, match="too many records"):
+        build_program(tables)
