@@ -45,6 +45,9 @@ class Explanation:
     ) -> None:
         self._configuration = configuration
         self._numbering = Numbering(configuration)
+        self._audience_numbers = {
+            audience.id: number for number, audience in enumerate(configuration.audiences)
+        }
         self._trace = trace
         self._given = given
         self._stable_id: str = profile["stableId"]
@@ -167,8 +170,7 @@ class Explanation:
         return result
 
     def _matched(self, audience_id: str) -> bool:
-        numbers = {audience.id: i for i, audience in enumerate(self._configuration.audiences)}
-        return bool(self._trace["audiences"][numbers[audience_id]])
+        return bool(self._trace["audiences"][self._audience_numbers[audience_id]])
 
 
 class ProgramListing:

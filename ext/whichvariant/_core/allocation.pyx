@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from whichvariant._core.hashing cimport (
-    WV_LANES, LaneGroup, PrefixPair, hash_group, mix_salts, xxh64_bytes,
+    WV_LANES, LaneGroup, PrefixPair, add_lane, hash_group, mix_salts, xxh64_bytes,
 )
 from whichvariant._core.program cimport ExperienceRow, WalkGroup
 
@@ -151,13 +151,7 @@ cdef void murmur3_draws(
     for k in range(outcome.n_rows):
         pair = &program.prefixes[rows[k]]
         group = &outcome.groups[pair.length & 3]
-        lane = group.lanes
-        group.lanes = lane + 1
-        group.traffic_state[lane] = pair.traffic_state
-        group.traffic_tail[lane] = pair.traffic_tail
-        group.distribution_state[lane] = pair.distribution_state
-        group.distribution_tail[lane] = pair.distribution_tail
-        group.length[lane] = pair.length
+        lane = add_lane(group, pair)
         traffic_at[k] = <uint32_t> (group.traffic - outcome.hashes) + lane
         distribution_at[k] = <uint32_t> (group.distribution - outcome.hashes) + lane
     for alignment in range(4):

@@ -46,6 +46,18 @@ cdef struct LaneGroup:
     uint32_t lanes
 
 
+cdef inline uint32_t add_lane(LaneGroup *group, const PrefixPair *pair) noexcept nogil:
+    # Appends an experience to a group of its alignment; its lane there.
+    cdef uint32_t lane = group.lanes
+    group.lanes = lane + 1
+    group.traffic_state[lane] = pair.traffic_state
+    group.traffic_tail[lane] = pair.traffic_tail
+    group.distribution_state[lane] = pair.distribution_state
+    group.distribution_tail[lane] = pair.distribution_tail
+    group.length[lane] = pair.length
+    return lane
+
+
 cdef void make_stream(
     const uint8_t *text, uint32_t length, uint32_t alignment, uint32_t *words, wv_stream *stream,
 ) noexcept nogil

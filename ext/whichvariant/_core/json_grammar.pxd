@@ -21,7 +21,6 @@ cdef enum ScanError:
     SCAN_NUMBER               # a number beyond the doubles at slot `node`
     SCAN_STICKY               # not a variant index for experience `node`
     SCAN_UTF8
-    SCAN_MEMORY
 
 
 cdef struct Scanner:
@@ -236,12 +235,8 @@ cdef inline int skip_value(Scanner *s) noexcept nogil:
     return scan_number(s, &text, &length)
 
 
-cdef inline int skip_container(Scanner *s) noexcept nogil:
-    cdef const char *text
-    cdef size_t length
-    cdef char *mark
-    cdef bint is_object = s.at[0] == c'{'
-    cdef char close = c'}' if is_object else c']'
+cdef inline int open_container(Scanner *s, char close) noexcept nogil:
+    # Pass the opening bracket. 1 when there is something inside, 0 when it was closed at once.
     s.at += 1
     s.depth += 1
     if s.depth > MAX_DEPTH:
@@ -251,29 +246,49 @@ cdef inline int skip_container(Scanner *s) noexcept nogil:
         s.at += 1
         s.depth -= 1
         return 0
-    while True:
-        if is_object:
-            skip_space(s)
-            if s.at == s.end or s.at[0] != c'"':
-                return fail(s, SCAN_SYNTAX, "a key in quotes")
-            s.at += 1
-            mark = s.spare_at
-            if scan_text(s, &text, &length) < 0:
-                return -1
-            s.spare_at = mark
-            skip_space(s)
-            if s.at == s.end or s.at[0] != c':':
-                return fail(s, SCAN_SYNTAX, "a colon")
-            s.at += 1
+    return 1
+
+
+cdef inline int read_key(Scanner *s, const char **text, size_t *length) noexcept nogil:
+    # A key and its colon. The text is good until the next one is read.
+    cdef char *mark = s.spare_at
+    skip_space(s)
+    if s.at == s.end or s.at[0] != c'"':
+        return fail(s, SCAN_SYNTAX, "a key in quotes")
+    s.at += 1
+    if scan_text(s, text, length) < 0:
+        return -1
+    s.spare_at = mark
+    skip_space(s)
+    if s.at == s.end or s.at[0] != c':':
+        return fail(s, SCAN_SYNTAX, "a colon")
+    s.at += 1
+    return 0
+
+
+cdef inline int next_member(Scanner *s, char close) noexcept nogil:
+    # Behind a member: 1 when another one follows, 0 when the container is closed.
+    skip_space(s)
+    if s.at < s.end and s.at[0] == c',':
+        s.at += 1
+        return 1
+    if s.at < s.end and s.at[0] == close:
+        s.at += 1
+        s.depth -= 1
+        return 0
+    return fail(s, SCAN_SYNTAX, "a comma or a closing brace" if close == c'}'
+                else "a comma or a closing bracket")
+
+
+cdef inline int skip_container(Scanner *s) noexcept nogil:
+    cdef const char *text
+    cdef size_t length
+    cdef char close = c'}' if s.at[0] == c'{' else c']'
+    cdef int more = open_container(s, close)
+    while more > 0:
+        if close == c'}' and read_key(s, &text, &length) < 0:
+            return -1
         if skip_value(s) < 0:
             return -1
-        skip_space(s)
-        if s.at < s.end and s.at[0] == c',':
-            s.at += 1
-            continue
-        if s.at < s.end and s.at[0] == close:
-            s.at += 1
-            s.depth -= 1
-            return 0
-        return fail(s, SCAN_SYNTAX, "a comma or a closing brace" if is_object
-                    else "a comma or a closing bracket")
+        more = next_member(s, close)
+    return more

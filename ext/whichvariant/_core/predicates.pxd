@@ -53,12 +53,6 @@ cdef inline bint text_ends(
     return n >= m and memcmp(text + (n - m), needle, m) == 0
 
 
-cdef inline bint text_equal(
-    const char *text, size_t n, const char *other, size_t m,
-) noexcept nogil:
-    return n == m and memcmp(text, other, m) == 0
-
-
 cdef inline int64_t order_key(double value) noexcept nogil:
     # An integer that orders as the doubles do, with one zero. Comparing keys instead of doubles is
     # exact even where a foreign library has told the processor to treat the smallest numbers as 0.

@@ -15,7 +15,9 @@ from libc.string cimport memcpy
 import json
 import sys
 
-from whichvariant._core.hashing cimport DISTRIBUTION_EXTRA, WV_LANES, LaneGroup, PrefixPair
+from whichvariant._core.hashing cimport (
+    DISTRIBUTION_EXTRA, WV_LANES, LaneGroup, PrefixPair, add_lane,
+)
 from whichvariant._core.leaf_table cimport Arena, build_text_table
 
 from whichvariant._core.leaf_table import leaf_table
@@ -276,7 +278,7 @@ cdef class Program:
         cdef Arena arena = self._arena
         cdef LaneGroup *group
         cdef const PrefixPair *pair
-        cdef uint32_t i, k, lane
+        cdef uint32_t i, k
         cdef uint32_t *arrays[5]
         for i in range(4):
             for k in range(5):
@@ -290,15 +292,7 @@ cdef class Program:
         self.lane = <uint32_t *> arena.take(self.n_experiences, sizeof(uint32_t))
         for i in range(self.n_experiences):
             pair = &self.prefixes[i]
-            group = &self.full[pair.length & 3]
-            lane = group.lanes
-            group.lanes = lane + 1
-            group.traffic_state[lane] = pair.traffic_state
-            group.traffic_tail[lane] = pair.traffic_tail
-            group.distribution_state[lane] = pair.distribution_state
-            group.distribution_tail[lane] = pair.distribution_tail
-            group.length[lane] = pair.length
-            self.lane[i] = lane
+            self.lane[i] = add_lane(&self.full[pair.length & 3], pair)
         return 0
 
     cdef int _build_rows(self, dict table) except -1:

@@ -18,8 +18,9 @@ from libc.string cimport memcpy, memset
 
 from whichvariant._core.cells cimport Cell, Profile
 from whichvariant._core.json_grammar cimport (
-    MAX_DEPTH, SCAN_DEPTH, SCAN_NUMBER, SCAN_OK, SCAN_STICKY, SCAN_SYNTAX, SCAN_TYPE, SCAN_UTF8,
-    Scanner, fail, scan_literal, scan_number, scan_text, skip_container, skip_space, skip_value,
+    SCAN_NUMBER, SCAN_OK, SCAN_STICKY, SCAN_SYNTAX, SCAN_TYPE, SCAN_UTF8, Scanner, fail,
+    next_member, open_container, read_key, scan_literal, scan_number, scan_text, skip_container,
+    skip_space, skip_value,
 )
 from whichvariant._core.leaves cimport find_text
 from whichvariant._core.predicates cimport (
@@ -82,8 +83,8 @@ cdef int scan_sticky(
     """The stickyVariants object: choices for sticky experiences of this program; null is none."""
     cdef const char *text
     cdef size_t length
-    cdef char *mark
     cdef int64_t row
+    cdef int more
     cdef double value
     cdef uint32_t i
     for i in range(profile.n_overridden):
@@ -93,27 +94,11 @@ cdef int scan_sticky(
         return scan_literal(s, "null", 4)
     if s.at[0] != c'{':
         return skip_wrong(s, number)
-    s.at += 1
-    s.depth += 1
-    skip_space(s)
-    if s.at < s.end and s.at[0] == c'}':
-        s.at += 1
-        s.depth -= 1
-        return 0
-    while True:
-        skip_space(s)
-        if s.at == s.end or s.at[0] != c'"':
-            return fail(s, SCAN_SYNTAX, "a key in quotes")
-        s.at += 1
-        mark = s.spare_at
-        if scan_text(s, &text, &length) < 0:
+    more = open_container(s, c'}')
+    while more > 0:
+        if read_key(s, &text, &length) < 0:
             return -1
         row = find_text(&program.sticky_table, text, length)
-        s.spare_at = mark
-        skip_space(s)
-        if s.at == s.end or s.at[0] != c':':
-            return fail(s, SCAN_SYNTAX, "a colon")
-        s.at += 1
         if row < 0:
             if skip_value(s) < 0:
                 return -1
@@ -133,15 +118,8 @@ cdef int scan_sticky(
                         profile.overrides[row] = <int32_t> value
             elif skip_value(s) < 0:
                 return -1
-        skip_space(s)
-        if s.at < s.end and s.at[0] == c',':
-            s.at += 1
-            continue
-        if s.at < s.end and s.at[0] == c'}':
-            s.at += 1
-            s.depth -= 1
-            return 0
-        return fail(s, SCAN_SYNTAX, "a comma or a closing brace")
+        more = next_member(s, c'}')
+    return more
 
 
 cdef int scan_role(
@@ -244,31 +222,13 @@ cdef int scan_object(
     """An object with children that matter, `s.at` being at its brace; not the profile itself."""
     cdef const char *text
     cdef size_t length
-    cdef char *mark
     cdef int64_t child
-    s.at += 1
-    s.depth += 1
-    if s.depth > MAX_DEPTH:
-        return fail(s, SCAN_DEPTH, "")
-    skip_space(s)
-    if s.at < s.end and s.at[0] == c'}':
-        s.at += 1
-        s.depth -= 1
-        return 0
-    while True:
-        skip_space(s)
-        if s.at == s.end or s.at[0] != c'"':
-            return fail(s, SCAN_SYNTAX, "a key in quotes")
-        s.at += 1
-        mark = s.spare_at
-        if scan_text(s, &text, &length) < 0:
+    cdef int more
+    more = open_container(s, c'}')
+    while more > 0:
+        if read_key(s, &text, &length) < 0:
             return -1
         child = find_text(&node.children, text, length)
-        s.spare_at = mark
-        skip_space(s)
-        if s.at == s.end or s.at[0] != c':':
-            return fail(s, SCAN_SYNTAX, "a colon")
-        s.at += 1
         if child < 0:
             if skip_value(s) < 0:
                 return -1
@@ -278,77 +238,52 @@ cdef int scan_object(
                 return fail(s, SCAN_SYNTAX, "a value")
             if scan_slot(s, program, profile, &program.trie[child]) < 0:
                 return -1
-        skip_space(s)
-        if s.at < s.end and s.at[0] == c',':
-            s.at += 1
-            continue
-        if s.at < s.end and s.at[0] == c'}':
-            s.at += 1
-            s.depth -= 1
-            return 0
-        return fail(s, SCAN_SYNTAX, "a comma or a closing brace")
+        more = next_member(s, c'}')
+    return more
+
+
+cdef int scan_part(
+    Scanner *s, Program program, Profile *profile, uint32_t number,
+) noexcept nogil:
+    """The value of the profile's child ``number``, `s.at` being at it."""
+    cdef const TrieNode *node = &program.trie[number]
+    s.wrong &= ~((<uint64_t> 1) << number)
+    if node.role != ROLE_OBJECT:
+        return scan_role(s, program, profile, node, number)
+    forget(profile, node)
+    if s.at[0] == c'{':
+        return scan_object(s, program, profile, node)
+    if s.at[0] == c'n':
+        return scan_literal(s, "null", 4)
+    return skip_wrong(s, number)
 
 
 cdef int scan_top(Scanner *s, Program program, Profile *profile) noexcept nogil:
     cdef const char *text
     cdef size_t length
-    cdef char *mark
     cdef int64_t child
-    cdef const TrieNode *node
+    cdef int more
     cdef const TrieNode *root = &program.trie[0]
     skip_space(s)
     if s.at == s.end or s.at[0] != c'{':
         return fail(s, SCAN_SYNTAX, "an object")
-    s.at += 1
-    s.depth = 1
-    skip_space(s)
-    if s.at < s.end and s.at[0] == c'}':
-        s.at += 1
-    else:
-        while True:
-            skip_space(s)
-            if s.at == s.end or s.at[0] != c'"':
-                return fail(s, SCAN_SYNTAX, "a key in quotes")
-            s.at += 1
-            mark = s.spare_at
-            if scan_text(s, &text, &length) < 0:
+    more = open_container(s, c'}')
+    while more > 0:
+        if read_key(s, &text, &length) < 0:
+            return -1
+        child = find_text(&root.children, text, length)
+        if child < 0:
+            if skip_value(s) < 0:
                 return -1
-            child = find_text(&root.children, text, length)
-            s.spare_at = mark
+        else:
             skip_space(s)
-            if s.at == s.end or s.at[0] != c':':
-                return fail(s, SCAN_SYNTAX, "a colon")
-            s.at += 1
-            if child < 0:
-                if skip_value(s) < 0:
-                    return -1
-            else:
-                skip_space(s)
-                if s.at == s.end:
-                    return fail(s, SCAN_SYNTAX, "a value")
-                node = &program.trie[child]
-                s.wrong &= ~((<uint64_t> 1) << child)
-                if node.role == ROLE_OBJECT:
-                    forget(profile, node)
-                    if s.at[0] == c'{':
-                        if scan_object(s, program, profile, node) < 0:
-                            return -1
-                    elif s.at[0] == c'n':
-                        if scan_literal(s, "null", 4) < 0:
-                            return -1
-                    elif skip_wrong(s, <uint32_t> child) < 0:
-                        return -1
-                else:
-                    if scan_role(s, program, profile, node, <uint32_t> child) < 0:
-                        return -1
-            skip_space(s)
-            if s.at < s.end and s.at[0] == c',':
-                s.at += 1
-                continue
-            if s.at < s.end and s.at[0] == c'}':
-                s.at += 1
-                break
-            return fail(s, SCAN_SYNTAX, "a comma or a closing brace")
+            if s.at == s.end:
+                return fail(s, SCAN_SYNTAX, "a value")
+            if scan_part(s, program, profile, <uint32_t> child) < 0:
+                return -1
+        more = next_member(s, c'}')
+    if more < 0:
+        return -1
     skip_space(s)
     if s.at != s.end:
         return fail(s, SCAN_SYNTAX, "nothing after the profile")
