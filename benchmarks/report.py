@@ -18,8 +18,10 @@ import pathlib
 import statistics
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
+
+from benchmarks import profile_rows
+from benchmarks.figures import Results, Target, median, quotient, shown
 
 FOLDER = pathlib.Path(__file__).parent
 LAST = FOLDER / "results" / "last.json"
@@ -45,45 +47,6 @@ SERVING = "the same after 200 profiles"
 FALLEN = 0.8
 
 PASSES = 5
-
-Results = Mapping[str, Mapping[str, list[float]]]
-"""Group, then row: the median of each pass, in seconds, or in bytes in the rows of memory. Groups
-are W1 to W3, ``hashing`` with rows like ``murmur3 avx2``, and ``loading``."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """One promise of the project, and its measured value, None where it was not measured."""
-
-    text: str
-    value: float | None
-    bound: float
-    kind: Literal["at least", "at most"]
-    unit: str
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the promise is kept, None when it was not measured."""
-        if self.value is None:
-            return None
-        return self.value >= self.bound if self.kind == "at least" else self.value <= self.bound
-
-
-def median(results: Results, group: str, row: str) -> float | None:
-    """The median of a row's passes, None if it was not measured."""
-    values = results.get(group, {}).get(row)
-    return statistics.median(values) if values else None
-
-
-def quotient(results: Results, group: str, above: str, below: str) -> float | None:
-    """How many times longer the first row takes than the second, None unless both were measured.
-
-    The median of the passes' own ratios: what disturbs a machine for seconds disturbs both rows of
-    a pass, and so leaves their ratio alone.
-    """
-    rows = results.get(group, {})
-    pairs = list(zip(rows.get(above, []), rows.get(below, []), strict=False))
-    return statistics.median(one / other for one, other in pairs) if pairs else None
 
 
 def targets(results: Results) -> list[Target]:
@@ -139,6 +102,7 @@ def targets(results: Results) -> list[Target]:
             "MB",
         )
     )
+    found.extend(profile_rows.targets(results))
     return found
 
 
@@ -154,6 +118,7 @@ def ratios(results: Results) -> dict[str, float]:
             results, "hashing", f"xxh64 {level}", f"murmur3 {level}"
         )
     found[f"loading: {SAVED} / {COMPILE}"] = quotient(results, "loading", COMPILE, SAVED)
+    found.update(profile_rows.ratios(results))
     return {name: round(value, 3) for name, value in found.items() if value is not None}
 
 
@@ -167,16 +132,6 @@ def fallen(now: Mapping[str, float], kept: Mapping[str, float]) -> list[tuple[st
 
 
 # --- the table ----------------------------------------------------------------------------------
-
-
-def shown(value: float | None, unit: str = "") -> str:
-    """Three significant digits, as people write them."""
-    if value is None:
-        return "-"
-    if unit == "x":
-        return f"{value:,.1f}x" if value < 100 else f"{value:,.0f}x"
-    digits = 2 if value < 10 else 1 if value < 100 else 0
-    return f"{value:,.{digits}f}{' ' + unit if unit else ''}"
 
 
 def lines(results: Results, kept: Mapping[str, float] | None) -> Iterator[str]:
@@ -210,6 +165,7 @@ def lines(results: Results, kept: Mapping[str, float] | None) -> Iterator[str]:
         for row, values in loading.items():
             unit, scale = ("MB", 1e6) if row in {RESIDENT, SERVING} else ("s", 1)
             yield f"  {row:38}{shown(statistics.median(values) / scale, unit):>14}"
+    yield from profile_rows.lines(results)
     yield ""
     yield "Targets"
     for target in targets(results):

@@ -12,16 +12,27 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from whichvariant.contracts import Configuration, Finding
+from whichvariant.contracts.namespace import Namespace
 from whichvariant.engine import Engine, Selection
 from whichvariant.errors import (
     ConfigurationError,
+    ConfigurationNotFound,
     DocumentError,
     EventError,
+    HistoryUnavailable,
     InputError,
+    NamespaceMismatch,
     ProfileError,
+    ProfileNotFound,
+    ProfileOverload,
     ProgramError,
+    RecordError,
+    ServiceError,
+    StoreError,
     WhichVariantError,
 )
+from whichvariant.profiles.answer import Answer
+from whichvariant.profiles.settings import ProfileSettings
 
 try:
     __version__ = version("whichvariant")
@@ -29,16 +40,27 @@ except PackageNotFoundError:  # running from a source tree that is not installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "Answer",
     "Configuration",
     "ConfigurationError",
+    "ConfigurationNotFound",
     "DocumentError",
     "Engine",
     "EventError",
     "Finding",
+    "HistoryUnavailable",
     "InputError",
+    "Namespace",
+    "NamespaceMismatch",
     "ProfileError",
+    "ProfileNotFound",
+    "ProfileOverload",
+    "ProfileSettings",
     "ProgramError",
+    "RecordError",
     "Selection",
+    "ServiceError",
+    "StoreError",
     "WhichVariantError",
     "__version__",
 ]

@@ -1,10 +1,16 @@
-"""The only module that reads the time."""
+"""The only module that reads the time and makes random numbers."""
 
 from __future__ import annotations
 
+import os
 import time
 
 
 def now_ms() -> int:
     """Milliseconds since the Unix epoch, now."""
     return time.time_ns() // 1_000_000
+
+
+def random_bytes(count: int) -> bytes:
+    """``count`` bytes that nobody can guess, for ids."""
+    return os.urandom(count)

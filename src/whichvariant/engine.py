@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from whichvariant import clock
 from whichvariant._core.answers import Selection
-from whichvariant._core.coercion import shown
 from whichvariant._core.evaluate_one import Evaluator
 from whichvariant.compiler import (
     build_program,
     compile_tables,
+    counter_keys,
     is_program,
     pack_program,
+    sticky_experiences,
     unpack_program,
 )
 from whichvariant.contracts import Configuration, Finding, Scheme
@@ -30,6 +31,14 @@ from whichvariant.loading import (
     read_document,
     to_native,
 )
+from whichvariant.profiles.aggregate import aggregate
+from whichvariant.profiles.answer import Answer, answer_for
+from whichvariant.profiles.api_profile import state_of
+from whichvariant.profiles.events import read_events
+from whichvariant.profiles.location import Located, read_location
+from whichvariant.profiles.settings import ProfileSettings
+from whichvariant.profiles.state import new_state
+from whichvariant.profiles.times import parse_time
 
 __all__ = ["Engine", "Selection"]
 
@@ -58,6 +67,8 @@ class Engine(Evaluator):
     def _set_up(self, tables: dict[str, Any], digest: str) -> None:
         # First, because it refuses to be done twice.
         super().__init__(build_program(tables), ProfileError, EventError, clock.now_ms, parse_time)
+        self._counters = counter_keys(tables)
+        self._sticky = MappingProxyType(sticky_experiences(tables))
         self._tables = tables
         self._digest = digest
 
@@ -178,11 +189,85 @@ class Engine(Evaluator):
         """The bucketing scheme, ``murmur3`` or ``xxh64``."""
         return self.program.scheme
 
+    @property
+    def counter_keys(self) -> tuple[tuple[int, int | None], ...]:
+        """Of every activity counter, by its number: a key, and its window in milliseconds.
+
+        The key (a uint64) depends on what is counted alone, so that counts can be kept with a
+        profile from one configuration to the next; the window is None where it is unbounded.
+        """
+        return self._counters.keys
+
+    @property
+    def counters_digest(self) -> int:
+        """A uint64 over all counter keys; 0 where there are none."""
+        return self._counters.digest
+
+    @property
+    def sticky_experiences(self) -> Mapping[str, int]:
+        """The highest variant index of every sticky experience."""
+        return self._sticky
+
     def __repr__(self) -> str:
         return (
             f"<Engine {self._digest[:12]}: {len(self.program.experience_ids)} experiences, "
             f"{len(self.program.audience_ids)} audiences, {self.scheme}>"
         )
+
+    # ---- events -------------------------------------------------------------------------------
+
+    def preflight(
+        self,
+        profile: Mapping[str, Any] | None,
+        events: Sequence[Mapping[str, Any]],
+        *,
+        location: Mapping[str, Any] | None = None,
+        locale: str = "en",
+        now: int | datetime | str | None = None,
+        settings: ProfileSettings | None = None,
+    ) -> Answer:
+        """What the API would answer to these events, with nothing stored anywhere.
+
+        Parameters
+        ----------
+        profile
+            The visitor so far, in the API's shape, or None for one who is new. The shape does not
+            tell everything that a server keeps: its session counts as going on, and activity
+            counters see only ``events``.
+        events
+            One event or more in the API's shape; of repeated `messageId`s the first counts.
+        location
+            Where the visitor is, as `options.location` of the API; events may say better.
+        locale
+            The language of country and city in the answer, where a translation exists.
+        now
+            Time of receipt: milliseconds since the epoch, an aware datetime, or ISO 8601. By
+            default the clock.
+        settings
+            How profiles are kept, by default as the hosted API keeps them.
+
+        Raises
+        ------
+        ProfileError, EventError
+            With the path of the value that cannot be used.
+        """
+        try:
+            now_ms = clock.now_ms() if now is None else parse_time(now)
+        except ValueError as error:
+            raise EventError("now", str(error)) from None
+        settings = settings or ProfileSettings()
+        if profile is None:
+            seed = clock.random_bytes(36)
+            state = new_state(seed[:32].hex(), int.from_bytes(seed[32:], "little"), now_ms)
+        else:
+            state = state_of(profile, now_ms)
+        located = None
+        if location is not None:
+            located = Located(read_location(location, "options.location"))
+        step = aggregate(
+            state, read_events(events, now_ms), now_ms, self, settings, located=located
+        )
+        return answer_for(step.state, self, settings, now_ms, locale)
 
     # ---- why ----------------------------------------------------------------------------------
 
@@ -192,6 +277,7 @@ class Engine(Evaluator):
         *,
         device: str | None = None,
         events: Sequence[Mapping[str, Any]] | None = None,
+        counts: Sequence[int] | None = None,
         audiences: Literal["rules", "given"] = "rules",
         now: int | datetime | str | None = None,
     ) -> Explanation:
@@ -199,7 +285,9 @@ class Engine(Evaluator):
 
         Takes what `select` takes. The answer is text with ``str()`` and JSON with ``to_dict()``.
         """
-        trace = self.trace(profile, device=device, events=events, audiences=audiences, now=now)
+        trace = self.trace(
+            profile, device=device, events=events, counts=counts, audiences=audiences, now=now
+        )
         return Explanation(self.configuration, profile, trace, given=audiences == "given")
 
     def explain_program(self) -> ProgramListing:
@@ -216,37 +304,3 @@ def _read_program(path: str | os.PathLike[str]) -> bytes | None:
     except OSError:
         # Reading it as a document says why it cannot be read.
         return None
-
-
-def parse_time(value: object) -> int:
-    """Milliseconds since the epoch from a number of them, an ISO 8601 text, or an aware datetime.
-
-    A text without an offset is UTC. ValueError for everything else.
-    """
-    if isinstance(value, bool):
-        raise ValueError(f"{value!r} is not a time")
-    if isinstance(value, (int, float)):
-        if not -8.64e15 <= value <= 8.64e15:
-            raise ValueError(f"{shown(value)} is beyond the times that exist")
-        return int(value)
-    if isinstance(value, str):
-        if not _DATE.match(value):
-            raise ValueError(f"{shown(value)} is not an ISO 8601 time")
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f"{shown(value)} is not an ISO 8601 time") from None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-    elif isinstance(value, datetime):
-        moment = value
-        if moment.tzinfo is None:
-            raise ValueError("a datetime needs a time zone")
-    else:
-        raise ValueError(f"{type(value).__name__} is not a time")
-    return (moment - _EPOCH) // _MILLISECOND
-
-
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)

@@ -6,9 +6,24 @@
     ├── DocumentError        a file or text is not a configuration document at all
     ├── ConfigurationError   a configuration was refused; ``findings`` says why
     ├── ProgramError         a compiled program is damaged, foreign, or of another version
-    └── InputError           a value handed in at selection time; ``path`` names the place
-        ├── ProfileError     … in the profile
-        └── EventError       … in the events
+    ├── InputError           a value handed in at selection time; ``path`` names the place
+    │   ├── ProfileError     … in the profile
+    │   └── EventError       … in the events
+    ├── RecordError          a stored profile's record is damaged, or of a newer version
+    ├── ServiceError         a request that cannot be answered; ``code`` is the API's
+    │   ├── ConfigurationNotFound   … no such organization or environment
+    │   ├── ProfileNotFound         … no such profile, or it was deleted
+    │   ├── NamespaceMismatch       … the profile belongs to another organization or environment
+    │   ├── ProfileOverload         … too many requests at once for one profile
+    │   └── HistoryUnavailable      … the profile's kept history does not reach back that far
+    └── StoreError           a store of profiles could not do it
+        ├── StoreConflict    … what a transaction expects does not hold; nothing was applied
+        ├── StoreRefused     … a key or data that no store takes: too long, empty, no Unicode text
+        ├── StoreFull        … no room on the disk; nothing was applied
+        ├── StoreReadOnly    … the file or folder may not be written
+        ├── StoreDamaged     … stored bytes are not what was written
+        ├── StoreForeign     … the file is no store, or one of another version
+        └── StoreClosed      … it was closed, or opened before this process was forked
 """
 
 from __future__ import annotations
@@ -79,6 +94,90 @@ class ProfileError(InputError):
 
 class EventError(InputError):
     """An event is not one. ``path`` is ``events``, ``now``, or starts with ``events[i]``."""
+
+
+class RecordError(WhichVariantError):
+    """A stored profile's record cannot be read: damaged, no record, or of a newer version."""
+
+
+class ServiceError(WhichVariantError):
+    """A request cannot be answered. ``code`` is the error code of the Experience API for it."""
+
+    code = "ERR_INTERNAL_SERVER_ERROR"
+
+
+class ConfigurationNotFound(ServiceError):
+    """There is no configuration for this organization and environment."""
+
+    code = "ERR_CONFIG_NOT_FOUND"
+
+
+class ProfileNotFound(ServiceError):
+    """There is no such profile; it may have been deleted."""
+
+    code = "ERR_PROFILE_NOT_FOUND"
+
+
+class NamespaceMismatch(ServiceError):
+    """The profile belongs to another organization or environment."""
+
+    code = "ERR_NAMESPACE_MISMATCH"
+
+
+class ProfileOverload(ServiceError):
+    """Too many requests at once want to change the same profile. Send events less frequently."""
+
+    code = "ERR_PROFILE_OVERLOAD"
+
+
+class HistoryUnavailable(ServiceError):
+    """The profile's kept history does not reach back to the moment that was asked for."""
+
+    code = "ERR_INVALID_DATA"
+
+
+class StoreError(WhichVariantError):
+    """A store of profiles could not do what it was asked."""
+
+
+class StoreConflict(StoreError):
+    """What a transaction expects does not hold, and nothing of it was applied.
+
+    ``key`` is the profile id, alias or (in decimal) sequence number of the inbox that is not as
+    expected.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        self._message = message
+        super().__init__(f"{key!r}: {message}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key, self._message)
+
+
+class StoreRefused(StoreError):
+    """A key or data that no store takes: empty, too long, or a text with lone surrogates."""
+
+
+class StoreFull(StoreError):
+    """There is no room to write to. Nothing of the write was applied; reading goes on."""
+
+
+class StoreReadOnly(StoreError):
+    """The store's file or folder may not be written; reading goes on."""
+
+
+class StoreDamaged(StoreError):
+    """Stored bytes are not what was written. They are not served; ``verify`` names the places."""
+
+
+class StoreForeign(StoreError):
+    """The file is no store of profiles, or one that a newer version wrote."""
+
+
+class StoreClosed(StoreError):
+    """The store was closed, or was opened before this process was forked."""
 
 
 def _rebuild(

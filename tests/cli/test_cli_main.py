@@ -29,8 +29,8 @@ def test_version(run):
 def test_help_lists_the_commands_in_order_of_use(run):
     result = run("--help")
     assert result.exit_code == 0
-    listed = [line.split()[0] for line in result.stdout.split("Commands:\n")[1].splitlines()[:7]]
-    assert listed == COMMANDS
+    listed = [line.split()[0] for line in result.stdout.split("Commands:\n")[1].splitlines()[:8]]
+    assert listed == [*COMMANDS, "profiles"]
     assert not any(line.endswith("...") for line in result.stdout.splitlines()[1:])
     assert "Exit codes: 0 done" in result.stdout
 

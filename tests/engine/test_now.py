@@ -12,7 +12,7 @@ import pytest
 
 from core.small import Json, audience, document
 from whichvariant import Engine, EventError, clock
-from whichvariant.engine import parse_time
+from whichvariant.profiles.times import parse_time
 
 DAY = 86_400_000
 NOW = 1_793_534_400_000

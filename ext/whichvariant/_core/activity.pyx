@@ -18,13 +18,21 @@ from whichvariant._core.cells import BadValue
 from whichvariant._core.coercion import shown
 
 MAX_EVENTS = 100_000
+# Counts are compared as doubles, which hold every whole number up to here.
+MAX_COUNT = 2 ** 53
 EVENT_TYPES = frozenset(
-    ("page", "track", "identify", "screen", "component", "alias", "group"))
+    ("page", "track", "identify", "screen", "component", "alias", "group",
+     "component_click", "component_hover"))
 
 
 cdef inline bint is_object(object value):
     # The exact question is slow to ask, and nearly always a dict answers it.
     return PyDict_Check(value) or isinstance(value, Mapping)
+
+
+cdef str place(Py_ssize_t number):
+    """Where an event stands; a single one has no number."""
+    return "event" if number < 0 else f"events[{number}]"
 
 
 cdef class EventCounter:
@@ -76,24 +84,46 @@ cdef class EventCounter:
             self._count_one(number, event, now, counts)
         return counts
 
+    cdef list given(self, object counts):
+        """Counts that someone else kept, checked: one whole number a counter."""
+        cdef list checked
+        if isinstance(counts, (str, bytes, Mapping)) or not isinstance(counts, Sequence):
+            raise TypeError(f"counts: expected a list, got {type(counts).__name__}")
+        checked = list(counts)
+        if len(checked) != len(self._program.counters):
+            raise ValueError(
+                f"counts: {len(checked)} for {len(self._program.counters)} counters")
+        for count in checked:
+            if type(count) is not int or not 0 <= count <= MAX_COUNT:
+                raise ValueError(f"counts: {shown(count)} is not a number of events")
+        return checked
+
+    cdef list matching(self, object event):
+        """The counters whose type, name and conditions ``event`` meets, windows left aside."""
+        cdef list counts = [0] * len(self._program.counters)
+        cdef Py_ssize_t i
+        self._count_one(-1, event, None, counts)
+        return [i for i in range(len(counts)) if counts[i]]
+
     cdef int _count_one(
         self, Py_ssize_t number, object event, object now, list counts,
     ) except -1:
+        """Add the event to the counts it meets; without ``now`` its age does not matter."""
         cdef Py_ssize_t i
         cdef bytes leaves = None
         if not is_object(event):
             raise self._event_error(
-                f"events[{number}]", f"expected an object, got {type(event).__name__}")
+                place(number), f"expected an object, got {type(event).__name__}")
         kind = event.get("type")
         if not isinstance(kind, str) or kind not in EVENT_TYPES:
             raise self._event_error(
-                f"events[{number}].type", f"{shown(kind)} is not an event type")
+                f"{place(number)}.type", f"{shown(kind)} is not an event type")
         age = None
-        if self._program.has_windows and event.get("timestamp") is not None:
+        if now is not None and self._program.has_windows and event.get("timestamp") is not None:
             try:
                 age = now - self._parse_time(event["timestamp"])
             except ValueError as error:
-                raise self._event_error(f"events[{number}].timestamp", str(error)) from None
+                raise self._event_error(f"{place(number)}.timestamp", str(error)) from None
         for i, (wanted_kind, name, conditions, window) in enumerate(self._program.counters):
             if wanted_kind != kind:
                 continue
@@ -140,7 +170,7 @@ cdef class EventCounter:
                             read_value(&cells, table, slot, value)
                         except BadValue as error:
                             raise self._event_error(
-                                f"events[{number}].{'.'.join(path)}", error.args[1]) from None
+                                f"{place(number)}.{'.'.join(path)}", error.args[1]) from None
                         break
             set_leaves(table, &cells, &leaf_view[0])
         finally:

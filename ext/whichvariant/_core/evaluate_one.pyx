@@ -168,10 +168,18 @@ cdef class Evaluator:
             read_value(&scratch.profile, self.program.leaves, self.program.device_slot, device)
         return 0
 
-    cdef int _set_activity(self, Scratch *scratch, object events, object now) except -1:
+    cdef int _set_activity(
+        self, Scratch *scratch, object events, object counts, object now,
+    ) except -1:
         cdef uint32_t slot
         cdef Py_ssize_t i
-        for i, count in enumerate(self._events.count(events, now)):
+        if counts is None:
+            counts = self._events.count(events, now)
+        elif events is None:
+            counts = self._events.given(counts)
+        else:
+            raise ValueError("either events or counts, not both")
+        for i, count in enumerate(counts):
             slot = self.program.counter_slots[i]
             scratch.profile.cells[slot].number = count
             scratch.profile.kinds[slot] = NUMBER
@@ -199,14 +207,15 @@ cdef class Evaluator:
         return 0
 
     cdef inline int _match(
-        self, Scratch *scratch, object device, object events, object now, list given,
+        self, Scratch *scratch, object device, object events, object counts, object now,
+        list given,
     ) except -1:
         """From cells to matching audiences; ``given`` is None or the ids to trust."""
         cdef Program program = self.program
         if device is not None:
             self._set_device(scratch, device)
-        if self._has_counters or events is not None:
-            self._set_activity(scratch, events, now)
+        if self._has_counters or events is not None or counts is not None:
+            self._set_activity(scratch, events, counts, now)
         if given is None:
             set_leaves(program.leaves, &scratch.profile, scratch.leaf)
             walk_audiences(program, scratch.leaf, &scratch.outcome)
@@ -215,7 +224,7 @@ cdef class Evaluator:
         list_matching(program, &scratch.outcome)
         return 0
 
-    def select(self, profile, *, device=None, events=None, audiences=RULES, now=None,
+    def select(self, profile, *, device=None, events=None, counts=None, audiences=RULES, now=None,
                bint fresh=False):
         """Decide for one visitor (SEMANTICS sections 1, 3 and 4).
 
@@ -229,6 +238,8 @@ cdef class Evaluator:
             For device rules; left out, the device is a missing attribute.
         events : sequence of mappings, optional
             Events in the API's shape, for page, track and screen rules; left out, counts are 0.
+        counts : sequence of int, optional
+            Instead of events, how many of them meet each counter, in the order of `counters`.
         audiences : {"rules", "given"}
             Evaluate the rules, or trust ``profile["audiences"]`` as the browser SDK does.
         now : int, datetime or str, optional
@@ -262,7 +273,7 @@ cdef class Evaluator:
         scratch = self._take()
         try:
             self._read(scratch, visitor)
-            self._match(scratch, device, events, now, given)
+            self._match(scratch, device, events, counts, now, given)
             list_eligible(self.program, &scratch.outcome)
             draw_text(self.program, scratch, stable_id, self._profile_error)
             choose_records(self.program, scratch.profile.overrides, &scratch.outcome)
@@ -281,7 +292,8 @@ cdef class Evaluator:
 
     # ---- a profile as JSON --------------------------------------------------------------------
 
-    def select_json(self, profile, *, device=None, events=None, audiences=RULES, now=None):
+    def select_json(self, profile, *, device=None, events=None, counts=None, audiences=RULES,
+                    now=None):
         """`select` for a profile as JSON, answering with JSON.
 
         Parameters
@@ -289,7 +301,7 @@ cdef class Evaluator:
         profile : bytes, bytearray, memoryview or str
             One JSON object. All of it is checked against JSON's grammar; of repeated keys the last
             counts.
-        device, events, audiences, now
+        device, events, counts, audiences, now
             As in `select`.
 
         Returns
@@ -338,7 +350,7 @@ cdef class Evaluator:
             self._scan(scratch, data, length)
             if trust:
                 given = self._given_of_scan(&scratch.profile)
-            self._match(scratch, device, events, now, given)
+            self._match(scratch, device, events, counts, now, given)
             list_eligible(self.program, &scratch.outcome)
             draw_scanned(self.program, scratch, self._profile_error)
             choose_records(self.program, scratch.profile.overrides, &scratch.outcome)
@@ -390,7 +402,7 @@ cdef class Evaluator:
 
     # ---- everything, for explanations and measurements ----------------------------------------
 
-    def trace(self, profile, *, device=None, events=None, audiences=RULES, now=None):
+    def trace(self, profile, *, device=None, events=None, counts=None, audiences=RULES, now=None):
         """Everything that one evaluation decided.
 
         Takes what `select` takes and gives a dict: ``values`` (slot path -> the value compared, as
@@ -406,13 +418,13 @@ cdef class Evaluator:
             # Looked at once, so that the answer and its reasons are of one moment.
             now = self._events._clock()
         selection = self.select(
-            profile, device=device, events=events, audiences=audiences, now=now)
+            profile, device=device, events=events, counts=counts, audiences=audiences, now=now)
         visitor = dict(profile)
         scratch = self._take()
         try:
             state = &scratch.profile
             self._read(scratch, visitor)
-            self._match(scratch, device, events, now, None)
+            self._match(scratch, device, events, counts, now, None)
             values = cell_values(program.leaves, state)
             leaf = (<const char *> scratch.leaf)[:program.leaves.n_leaves]
             if self._trusts(audiences):
@@ -438,6 +450,15 @@ cdef class Evaluator:
             }
         finally:
             self._put(scratch)
+
+    def counters_met(self, event):
+        """The numbers of the counters that one event meets, ascending; windows are left aside.
+
+        ``event`` is a mapping in the API's shape. Counters are numbered as in `counters`, and
+        ``counts`` of `select` takes one number each. Raises EventError with the path of a value
+        that cannot be compared.
+        """
+        return self._events.matching(event) if self._has_counters else []
 
     def measure_draws(self, list stable_ids not None, uint32_t rounds):
         """Compute both draws of every experience for all ids, ``rounds`` times; returns nothing.

@@ -6,6 +6,7 @@ from typing_extensions import disjoint_base
 from whichvariant._core.program import Program
 
 MAX_EVENTS: Final[int]
+MAX_COUNT: Final[int]
 EVENT_TYPES: Final[frozenset[str]]
 
 @disjoint_base

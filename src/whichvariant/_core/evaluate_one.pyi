@@ -38,6 +38,7 @@ class Evaluator:
         *,
         device: str | None = None,
         events: Sequence[Mapping[str, Any]] | None = None,
+        counts: Sequence[int] | None = None,
         audiences: Literal["rules", "given"] = "rules",
         now: int | datetime | str | None = None,
         fresh: bool = False,
@@ -48,6 +49,7 @@ class Evaluator:
         *,
         device: str | None = None,
         events: Sequence[Mapping[str, Any]] | None = None,
+        counts: Sequence[int] | None = None,
         audiences: Literal["rules", "given"] = "rules",
         now: int | datetime | str | None = None,
     ) -> bytes: ...
@@ -57,7 +59,9 @@ class Evaluator:
         *,
         device: str | None = None,
         events: Sequence[Mapping[str, Any]] | None = None,
+        counts: Sequence[int] | None = None,
         audiences: Literal["rules", "given"] = "rules",
         now: int | datetime | str | None = None,
     ) -> _Trace: ...
+    def counters_met(self, event: Mapping[str, Any]) -> list[int]: ...
     def measure_draws(self, stable_ids: list[str], rounds: int) -> None: ...

@@ -5,17 +5,34 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _NEW_FILE_MODE = 0o666
+_PRIVATE_MODE = 0o600
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace the file at ``path`` by ``data``: temporary file beside it, fsync, rename.
+    """Replace the file at ``path`` by ``data``, as `writing_atomically` does.
 
-    On any failure the temporary file is removed and the old file stays untouched. A link is
-    followed. Something that is not a regular file (``/dev/null``, a named pipe) is written to,
-    because renaming over it would destroy it. The permissions of an existing file are kept.
+    Raises:
+        OSError: the directory or the disk refused; ``filename`` is ``path``.
+    """
+    with writing_atomically(path) as write:
+        write(data)
+
+
+@contextmanager
+def writing_atomically(
+    path: str | os.PathLike[str], *, private: bool = False
+) -> Iterator[Callable[[bytes], None]]:
+    """Replace the file at ``path`` by what is written: temporary file beside it, fsync, rename.
+
+    On any failure, also one of whoever writes, the temporary file is removed and the old file stays
+    untouched. A link is followed. Something that is not a regular file (``/dev/null``, a named
+    pipe) is written to, because renaming over it would destroy it. The permissions of an existing
+    file are kept; a new one that is ``private`` is its owner's alone.
 
     Raises:
         OSError: the directory or the disk refused; ``filename`` is ``path``.
@@ -27,27 +44,42 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         mode = None
     if mode is not None and not stat.S_ISREG(mode):
         with open(target, "wb", buffering=0) as stream:
-            _write_all(stream.fileno(), data)
+            handle = stream.fileno()
+            yield lambda data: _write_all(handle, data)
         return
 
     temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
+        with _named(path):
+            handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
         try:
-            _write_all(handle, data)
-            os.fchmod(handle, _permissions(mode))
-            os.fsync(handle)
+
+            def write(data: bytes) -> None:
+                with _named(path):
+                    _write_all(handle, data)
+
+            yield write
+            with _named(path):
+                os.fchmod(handle, _PRIVATE_MODE if private and mode is None else _permissions(mode))
+                os.fsync(handle)
         finally:
             os.close(handle)
-        os.replace(temporary, target)
+        with _named(path):
+            os.replace(temporary, target)
         temporary = None
-    except OSError as error:
-        # The reader knows the name that was asked for, not the temporary one.
-        raise type(error)(error.errno, error.strerror or str(error), os.fspath(path)) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
     _sync_directory(target.parent)
+
+
+@contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Blame ``path``: the reader knows the name that was asked for, not the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror or str(error), os.fspath(path)) from error
 
 
 def is_same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:

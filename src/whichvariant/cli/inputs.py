@@ -1,7 +1,7 @@
 """Visitors as the commands read them: one JSON value, or one a line.
 
 An input is a profile, a request ``{"profile", "device"?, "events"?}``, or a response of the API
-(``{"data": {"profile": …}}``). What ``select --json`` prints is itself a request.
+(``{"data": {"profile": …}}``). What ``select --json`` and ``profiles export`` print are requests.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _LIMIT = 64 * 1024 * 1024
 
 _SKIP = 1 << 20
 _BOM = b"\xef\xbb\xbf"
-_REQUEST_KEYS = frozenset({"profile", "device", "events", "experiences", "changes"})
+# The last three are what `select --json` and `profiles export` print beside a visitor.
+_REQUEST_KEYS = frozenset({"profile", "device", "events", "experiences", "changes", "stored"})
 
 
 @dataclass(frozen=True, slots=True)

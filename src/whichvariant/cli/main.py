@@ -20,6 +20,7 @@ from whichvariant.cli.digest import digest
 from whichvariant.cli.explain import explain
 from whichvariant.cli.lint import lint
 from whichvariant.cli.messages import complain, one_line
+from whichvariant.cli.profiles.group import profiles
 from whichvariant.cli.select import select
 from whichvariant.errors import WhichVariantError
 
@@ -83,7 +84,7 @@ def cli() -> None:
     """
 
 
-for _command in (select, explain, lint, compile_, convert, digest, bench):
+for _command in (select, explain, lint, compile_, convert, digest, bench, profiles):
     cli.add_command(_command)
 
 

@@ -43,6 +43,20 @@ class _Line:
     columns: int
 
 
+def visitor_head(screen: Screen, profile: Mapping[str, JsonValue], device: str | None) -> list[str]:
+    """The id, and beside or below it where the visitor is, how often they came, on what."""
+    identifier = profile.get("id") or profile.get("stableId") or "?"
+    name = screen.clip(printable(str(identifier)), screen.width)
+    known = [printable(fact) for fact in (*_facts(profile), device) if fact]
+    facts = f" {screen.dot} ".join(known)
+    head = screen.style(name, "bold")
+    if not facts:
+        return [head]
+    if screen.width is None or columns_of(name + _GAP + facts) <= screen.width:
+        return [head + _GAP + screen.style(facts, "dim")]
+    return [head, _INDENT + screen.style(screen.clip(facts, screen.width - 2), "dim")]
+
+
 class VisitorBlocks:
     """Renders selections of one configuration, all in the same columns.
 
@@ -94,7 +108,7 @@ class VisitorBlocks:
         selection: Mapping[str, Any],
     ) -> str:
         """The block for one visitor, without a final line feed."""
-        lines = self._visitor(profile, device)
+        lines = visitor_head(self._screen, profile, device)
         lines += self._audiences(selection["audiences"])
         changes: dict[str, list[Mapping[str, JsonValue]]] = {}
         for change in selection["changes"]:
@@ -104,20 +118,6 @@ class VisitorBlocks:
         if not selection["experiences"]:
             lines.append(_INDENT + self._screen.style("no experience", "dim"))
         return "\n".join(lines)
-
-    def _visitor(self, profile: Mapping[str, JsonValue], device: str | None) -> list[str]:
-        """The id, and beside or below it where the visitor is, how often they came, on what."""
-        screen = self._screen
-        identifier = profile.get("id") or profile.get("stableId") or "?"
-        name = screen.clip(printable(str(identifier)), screen.width)
-        known = [printable(fact) for fact in (*_facts(profile), device) if fact]
-        facts = f" {screen.dot} ".join(known)
-        head = screen.style(name, "bold")
-        if not facts:
-            return [head]
-        if screen.width is None or columns_of(name + _GAP + facts) <= screen.width:
-            return [head + _GAP + screen.style(facts, "dim")]
-        return [head, _INDENT + screen.style(screen.clip(facts, screen.width - 2), "dim")]
 
     def _audiences(self, ids: Iterable[str]) -> list[str]:
         names = [self._audience_names.get(identifier, printable(identifier)) for identifier in ids]

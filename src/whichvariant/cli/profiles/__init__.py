@@ -1,0 +1,1 @@
+"""``whichvariant profiles``: what is stored of visitors, at a shell."""

@@ -1,0 +1,51 @@
+"""What a service is told by its operator, and what a request may say."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from whichvariant.profiles.location import Located
+from whichvariant.profiles.settings import ProfileSettings
+
+Locate: TypeAlias = Callable[[], Awaitable[Located | None]]
+"""Finds out where the visitor of a request is; awaited only if the request wants to be located."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Limits of a service.
+
+    ``waiting_per_profile`` requests may wait for their turn to change one profile; one more is
+    refused with ProfileOverload, and so is one that lost ``attempts`` races against other
+    processes. The records of ``recent_profiles`` that this process wrote last are kept in memory,
+    so that updates need not read them again; 0 keeps none. ``lease_ms`` is how long a process may
+    take for what it claimed of the inbox before others try. An item of the inbox whose processing
+    failed ``inbox_attempts`` times is rejected.
+    """
+
+    profiles: ProfileSettings = field(default_factory=ProfileSettings)
+    waiting_per_profile: int = 32
+    attempts: int = 16
+    aliases_per_profile: int = 100
+    recent_profiles: int = 4_096
+    lease_ms: int = 30_000
+    inbox_attempts: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a request for one profile says beside its events: `options` and `locale` of the API.
+
+    ``location`` is `options.location`, unchecked. ``locate`` finds the visitor's location when
+    ``features`` or an old library ask for it.
+    """
+
+    locale: str = "en"
+    location: Mapping[str, Any] | None = None
+    features: tuple[str, ...] = ()
+    locate: Locate | None = None
+
+
+DEFAULTS = Options()
