@@ -99,7 +99,7 @@ build: $(STAMPS)/check  ## wheel and sdist, in dist/
 debug-test: build/debug/stamp $(STAMPS)/test  ## the test suite on a core with bounds checks
 	$(call say,pytest on the debug build)
 	@PYTHONPATH=$(CURDIR)/build/debug/site $(BIN)/python -c "$$CHECK_BUILD" debug
-	@PYTHONPATH=$(CURDIR)/build/debug/site $(PYTEST) $(ARGS)
+	@PYTHONPATH=$(CURDIR)/build/debug/site $(PYTEST) --ignore=tests/store $(ARGS)
 
 .PHONY: sanitize
 sanitize: build/sanitize/stamp $(STAMPS)/test  ## the test suite under the address and undefined-behaviour sanitizers
@@ -107,7 +107,7 @@ sanitize: build/sanitize/stamp $(STAMPS)/test  ## the test suite under the addre
 	@$(SANITIZED) $(BIN)/python -c "$$CHECK_BUILD" sanitize
 	@$(SANITIZED) WHICHVARIANT_EXAMPLES=$${WHICHVARIANT_EXAMPLES:-50} \
 		$(PYTEST) -m 'not sdk and not toolchain' --ignore=tests/benchmarks --ignore=tests/packaging \
-		--ignore=tests/typing $(ARGS)
+		--ignore=tests/typing --ignore=tests/store --ignore=tests/service $(ARGS)
 
 .PHONY: fuzz-smoke
 fuzz-smoke: build/sanitize/stamp $(STAMPS)/test  ## a short run of the fuzzers under the sanitizers
