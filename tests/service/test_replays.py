@@ -119,7 +119,7 @@ async def test_a_retry_that_brings_something_new(store: ProfileStore) -> None:
     one, two = page(at=NOW), track("buy", NOW)
     own = (await service.create(HERE, [one])).profile["id"]
     await service.update(HERE, own, [two, one, two])
-    assert len((await store.history(HERE, own))) == 2
+    assert len(await store.history(HERE, own)) == 2
     answer = await service.get(HERE, own)
     assert answer.profile["audiences"] == ["bought", "views-1"]
 

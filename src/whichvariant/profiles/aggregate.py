@@ -21,7 +21,7 @@ from whichvariant.profiles.events import (
     IdentifyEvent,
     PageEvent,
 )
-from whichvariant.profiles.json_values import pack_json
+from whichvariant.profiles.json_values import check_json, pack_json
 from whichvariant.profiles.location import Located, location_object, supplement
 from whichvariant.profiles.settings import ActivityRules, ProfileSettings
 from whichvariant.profiles.state import NEVER, ProfileState
@@ -142,6 +142,9 @@ def _pack(events: Sequence[Event]) -> list[bytes]:
     packed = []
     room = MAX_REQUEST_BYTES
     for event in events:
+        if isinstance(event.fields, IdentifyEvent):
+            # They come back in answers, so msgspec's word is not enough: it takes any key.
+            check_json(event.raw["traits"], f"events[{event.index}].traits")
         packed.append(pack_json(event.raw, f"events[{event.index}]", MAX_EVENT_BYTES))
         room -= len(packed[-1])
         if room < 0:

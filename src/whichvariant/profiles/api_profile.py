@@ -10,7 +10,7 @@ import msgspec
 from whichvariant.errors import EventError, ProfileError
 from whichvariant.profiles import session
 from whichvariant.profiles.events import Location
-from whichvariant.profiles.json_values import pack_json
+from whichvariant.profiles.json_values import check_json, pack_json
 from whichvariant.profiles.location import location_object
 from whichvariant.profiles.place_names import translate_location
 from whichvariant.profiles.settings import ProfileSettings
@@ -93,6 +93,7 @@ def state_of(profile: Mapping[str, Any], now_ms: int) -> ProfileState:
     try:
         # Its own values from here on, none of the caller's.
         plain = _decode(pack_json(profile, "", MAX_PROFILE_BYTES))
+        check_json(plain, "")  # above all its keys, of which msgspec takes any
     except EventError as error:
         message = str(error).removeprefix(f"{error.path}: ")
         raise ProfileError(error.path.removeprefix("."), message) from None

@@ -222,10 +222,11 @@ def read_events(events: Any, now_ms: int, *, limit: int = MAX_EVENTS) -> list[Ev
         _refuse(error, events)
     except RecursionError:
         raise EventError("events", "nested too deeply") from None
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, AttributeError, TypeError) as error:
+        # A lone surrogate where one of a few texts is expected, or no JSON at all.
         for number, event in enumerate(events):
             check_json(event, f"events[{number}]")
-        raise EventError("events", "a text with a lone surrogate") from None
+        raise EventError("events", f"not JSON: {error}") from None
     checked = [
         _event(raw, field, number, now_ms)
         for number, (raw, field) in enumerate(zip(events, fields, strict=True))

@@ -265,7 +265,9 @@ class ProfileService:
                     skip_deleted=True,
                 )
             except StoreConflict as conflict:
-                if conflict.key != str(sequence):
+                # A profile may have a number for its id, too; then another attempt will tell.
+                number = str(sequence)
+                if conflict.key != number or await self.store.find(namespace, number) is not None:
                     raise
 
         async with self._turns.of(sorted((namespace, key) for key in batch)):
