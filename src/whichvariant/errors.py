@@ -69,6 +69,11 @@ class InputError(WhichVariantError):
         self._message = message
         super().__init__(f"{path}: {message}" if path else message)
 
+    @property
+    def message(self) -> str:
+        """What is wrong, without the path."""
+        return self._message
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self._message)
 
