@@ -19,8 +19,8 @@ import numpy as np
 from whichvariant._core.columns cimport Column, Columns, StickyChoice
 from whichvariant._core.hashing cimport current_level
 from whichvariant._core.id_blocks cimport BLOCK, wv_row_kernels, wv_row_kernels_at
-from whichvariant._core.leaf_masks cimport LeafMasks, SlotMasks
-from whichvariant._core.predicates cimport NUMBER, count_at_most, order_key
+from whichvariant._core.leaf_masks cimport LeafMasks, SlotMasks, interval_of
+from whichvariant._core.predicates cimport NUMBER
 from whichvariant._core.program cimport Program
 from whichvariant._core.row_draws cimport RowDraws
 
@@ -28,6 +28,12 @@ cdef extern from "lanes.h" nogil:
     enum:
         WV_BLOCK_WORDS
         WV_BLOCK_ROWS
+
+    void wv_gather_codes(
+        const uint64_t *masks, size_t width, const uint32_t *codes, size_t n, uint64_t *rows)
+    void wv_gather_numbers(
+        const uint64_t *masks, size_t width, const uint32_t *codes, uint32_t number,
+        const uint64_t *number_masks, const uint32_t *interval, size_t n, uint64_t *rows)
 
 
 cdef inline const uint64_t *mask_of(
@@ -39,8 +45,7 @@ cdef inline const uint64_t *mask_of(
         return slot.masks + <size_t> code * slot.n_words
     if slot.by_text:
         return slot.odd_masks + <size_t> slot.odd_rows[row] * slot.n_words
-    return slot.number_masks + slot.n_words * count_at_most(
-        slot.breaks, slot.n_breaks, order_key(numbers[row]))
+    return slot.number_masks + slot.n_words * <size_t> interval_of(slot, numbers[row])
 
 
 cdef class ColumnEvaluator:
@@ -55,6 +60,7 @@ cdef class ColumnEvaluator:
     cdef uint64_t *_rows          # masks of a block, word by word: [word][row]
     cdef uint64_t *_leaves        # bitmaps of a block: [leaf][word]
     cdef uint64_t *_nodes
+    cdef uint32_t *_intervals     # of the numbers of one slot
     cdef int32_t *_sticky         # experience of each of the layout's sticky ids, or -1
     cdef uint32_t _n_sticky
 
@@ -77,11 +83,12 @@ cdef class ColumnEvaluator:
         self._leaves = <uint64_t *> calloc((n_words + 1) * WV_BLOCK_ROWS, sizeof(uint64_t))
         self._nodes = <uint64_t *> calloc(
             (<size_t> self.program.n_nodes + 2) * WV_BLOCK_WORDS, sizeof(uint64_t))
+        self._intervals = <uint32_t *> calloc(WV_BLOCK_ROWS, sizeof(uint32_t))
         sticky = columns.layout.sticky_of[number]
         self._n_sticky = len(sticky)
         self._sticky = <int32_t *> calloc(self._n_sticky + 1, sizeof(int32_t))
         if (self._rows == NULL or self._leaves == NULL or self._nodes == NULL
-                or self._sticky == NULL):
+                or self._intervals == NULL or self._sticky == NULL):
             raise MemoryError
         for i in range(self._n_sticky):
             self._sticky[i] = sticky[i]
@@ -93,6 +100,7 @@ cdef class ColumnEvaluator:
         free(self._rows)
         free(self._leaves)
         free(self._nodes)
+        free(self._intervals)
         free(self._sticky)
 
     @property
@@ -207,7 +215,6 @@ cdef class ColumnEvaluator:
         cdef const Column *column
         cdef const uint32_t *codes = NULL
         cdef const double *numbers
-        cdef const uint64_t *masks = slot.masks
         cdef const uint64_t *mask
         cdef uint64_t *out = self._rows + <size_t> slot.first_word * WV_BLOCK_ROWS
         cdef uint32_t i, w
@@ -221,17 +228,18 @@ cdef class ColumnEvaluator:
             codes = column.codes + start
             numbers = column.numbers
             has_numbers = column.has_numbers
-        if slot.n_words == 1 and not has_numbers:
-            for i in range(n):
-                out[i] |= masks[codes[i]]
-        elif slot.n_words == 1 and not slot.by_text:
+        if not has_numbers:
+            for w in range(slot.n_words):
+                wv_gather_codes(
+                    slot.masks + w, slot.n_words, codes, n, out + w * <size_t> WV_BLOCK_ROWS)
+        elif codes != NULL and not slot.by_text:
             numbers += start
             for i in range(n):
-                if codes != NULL and codes[i] != NUMBER:
-                    out[i] |= masks[codes[i]]
-                else:
-                    out[i] |= slot.number_masks[
-                        count_at_most(slot.breaks, slot.n_breaks, order_key(numbers[i]))]
+                self._intervals[i] = interval_of(slot, numbers[i])
+            for w in range(slot.n_words):
+                wv_gather_numbers(
+                    slot.masks + w, slot.n_words, codes, NUMBER, slot.number_masks + w,
+                    self._intervals, n, out + w * <size_t> WV_BLOCK_ROWS)
         else:
             # Rows of odd numbers are counted from the start of the batch.
             if codes != NULL:

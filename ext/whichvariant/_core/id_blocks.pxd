@@ -26,6 +26,9 @@ cdef extern from "lanes.h" nogil:
             const uint32_t *, uint32_t, const uint8_t *, uint8_t *, uint32_t) noexcept nogil
         void (*probe)(
             const wv_rows *, uint32_t, uint32_t, const uint32_t *, uint8_t *) noexcept nogil
+        void (*exclude)(const uint8_t *, const uint8_t *, uint8_t *, uint32_t) noexcept nogil
+        void (*pick)(
+            const uint8_t *, const uint8_t *, uint8_t, uint8_t, uint8_t *, uint32_t) noexcept nogil
         void (*choose)(
             const uint32_t *, const uint8_t *, const uint32_t *, const uint8_t *, uint32_t,
             uint8_t, uint8_t *, uint32_t) noexcept nogil
@@ -44,6 +47,7 @@ cdef extern from "lanes.h" nogil:
 cdef enum:
     BLOCK = 1024              # rows that draws are computed for at a time; whole groups
     BLOCK_BITS = 16           # words of a bitmap of them
+    STRIDE = 1040             # a little more than BLOCK, or all words would compete for one cache set
     MAX_WORDS = 64            # whole words of an id that is hashed in a lane
 
 

@@ -32,18 +32,18 @@ cdef int make_block(IdBlock *block) except -1:
     cdef uint32_t a
     cdef char *at
     cdef wv_rows *rows
-    cdef size_t size = 4 * (BLOCK * (4 * (MAX_WORDS + 3) + 1) + 64 * 8) + BLOCK * 24 + 4096
+    cdef size_t size = 4 * (STRIDE * (4 * (MAX_WORDS + 3) + 1) + 64 * 8) + BLOCK * 24 + 4096
     block.memory = calloc(size, 1)
     if block.memory == NULL:
         raise MemoryError
     at = <char *> ((<size_t> block.memory + 63) & ~<size_t> 63)
     for a in range(4):
         rows = &block.rows[a]
-        rows.stride = BLOCK
+        rows.stride = STRIDE
         rows.first = <uint32_t *> carve(&at, BLOCK * 4)
         rows.last = <uint32_t *> carve(&at, BLOCK * 4)
         rows.units = <uint32_t *> carve(&at, BLOCK * 4)
-        rows.words = <uint32_t *> carve(&at, BLOCK * 4 * MAX_WORDS)
+        rows.words = <uint32_t *> carve(&at, STRIDE * 4 * MAX_WORDS)
         rows.count = <uint8_t *> carve(&at, BLOCK)
         rows.lowest = <uint8_t *> carve(&at, BLOCK // WV_ROWS)
         rows.highest = <uint8_t *> carve(&at, BLOCK // WV_ROWS)
@@ -100,7 +100,7 @@ cdef void cut_id(
     text += used
     for w in range(count):
         word[0] = wv_load32(<const char *> text + 4 * w)
-        word += BLOCK
+        word += STRIDE
     # The last bytes of the text, shifted until only those behind the whole words are left.
     rows.last[i] = (
         wv_load32(<const char *> text + 4 * count + rest - 4) >> (8 * (4 - rest)) if rest else 0)
@@ -185,7 +185,7 @@ cdef int load_ids(
             for i in range(rows.groups):
                 highest = highest if highest > rows.highest[i] else rows.highest[i]
             for w in range(highest):
-                kernels.mix_words(rows.words + w * BLOCK, n)
+                kernels.mix_words(rows.words + w * STRIDE, n)
             kernels.mix_words(rows.last, n)
     return 0
 
@@ -224,8 +224,8 @@ cdef void pack_ids(
             to.units[i] = rows.units[k]
             highest = highest if highest > rows.count[k] else rows.count[k]
         for w in range(highest):
-            source = rows.words + w * BLOCK
-            word = to.words + w * BLOCK
+            source = rows.words + w * STRIDE
+            word = to.words + w * STRIDE
             for i in range(n):
                 word[i] = source[chosen[i]]
         set_bounds(to, n)

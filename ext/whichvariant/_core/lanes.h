@@ -127,6 +127,24 @@ WV_INLINE void wv_probe_body(const wv_rows *rows, uint32_t state, uint32_t tail,
         is[i] = (state ^ wv_mix_k(tail | first[i])) == wanted[i];
 }
 
+/* in[i] = asked[i] where is[i] is 0, else 0. */
+WV_INLINE void wv_exclude_body(const uint8_t *WV_RESTRICT is, const uint8_t *WV_RESTRICT asked,
+                               uint8_t *WV_RESTRICT in, uint32_t groups)
+{
+    for (size_t i = 0; i < (size_t)groups * WV_ROWS; i++)
+        in[i] = asked[i] & (uint8_t)(is[i] - 1);
+}
+
+/* out[i] = `index`, or `probed` where is[i] is 1; 255 where in[i] is 0. */
+WV_INLINE void wv_pick_body(const uint8_t *WV_RESTRICT is, const uint8_t *WV_RESTRICT in,
+                            uint8_t probed, uint8_t index, uint8_t *WV_RESTRICT out,
+                            uint32_t groups)
+{
+    const uint8_t change = probed ^ index;
+    for (size_t i = 0; i < (size_t)groups * WV_ROWS; i++)
+        out[i] = (index ^ (change & (uint8_t)(0 - is[i]))) | (uint8_t)~in[i];
+}
+
 /* out[i] = the index of the piece that holds the hash; 255 where in[i] is 0. Pieces are given by
  * their upper ends but for the last one, and by how the index changes behind each. */
 WV_INLINE void wv_choose_body(const uint32_t *WV_RESTRICT hash, const uint8_t *WV_RESTRICT in,
@@ -233,6 +251,34 @@ WV_INLINE void wv_spread_body(const uint64_t *bits, uint32_t n_words, uint8_t *o
     }
 }
 
+/* rows[i] |= one word of the mask of code[i]; masks are `width` words long. */
+WV_INLINE void wv_gather_codes(const uint64_t *masks, size_t width,
+                               const uint32_t *WV_RESTRICT codes, size_t n,
+                               uint64_t *WV_RESTRICT rows)
+{
+    if (width == 1) {
+        for (size_t i = 0; i < n; i++)
+            rows[i] |= masks[codes[i]];
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        rows[i] |= masks[codes[i] * width];
+}
+
+/* The same where some codes are `number`: then the mask is that of the interval number i lies in.
+ * Both are looked up, since which one counts is hard to foresee. */
+WV_INLINE void wv_gather_numbers(const uint64_t *masks, size_t width,
+                                 const uint32_t *WV_RESTRICT codes, uint32_t number,
+                                 const uint64_t *number_masks,
+                                 const uint32_t *WV_RESTRICT interval, size_t n,
+                                 uint64_t *WV_RESTRICT rows)
+{
+    for (size_t i = 0; i < n; i++)
+        rows[i] |= masks[codes[i] * width]
+                   | (number_masks[interval[i] * width]
+                      & ((uint64_t)0 - (codes[i] == number)));
+}
+
 /* ---- one compiled copy per level ----------------------------------------------------------- */
 
 typedef struct {
@@ -240,6 +286,8 @@ typedef struct {
     void (*unhash_rows)(const wv_rows *, uint32_t, uint32_t, uint32_t *);
     void (*admit)(const uint32_t *, uint32_t, const uint8_t *, uint8_t *, uint32_t);
     void (*probe)(const wv_rows *, uint32_t, uint32_t, const uint32_t *, uint8_t *);
+    void (*exclude)(const uint8_t *, const uint8_t *, uint8_t *, uint32_t);
+    void (*pick)(const uint8_t *, const uint8_t *, uint8_t, uint8_t, uint8_t *, uint32_t);
     void (*choose)(const uint32_t *, const uint8_t *, const uint32_t *, const uint8_t *, uint32_t,
                    uint8_t, uint8_t *, uint32_t);
     void (*mix_rows)(const uint64_t *, uint64_t, uint32_t *, uint32_t *, uint32_t);
@@ -270,6 +318,16 @@ typedef struct {
                                             const uint32_t *w, uint8_t *is)                      \
     {                                                                                            \
         wv_probe_body(r, s, t, w, is);                                                           \
+    }                                                                                            \
+    attribute static void wv_exclude_##suffix(const uint8_t *is, const uint8_t *a, uint8_t *in,  \
+                                              uint32_t n)                                        \
+    {                                                                                            \
+        wv_exclude_body(is, a, in, n);                                                           \
+    }                                                                                            \
+    attribute static void wv_pick_##suffix(const uint8_t *is, const uint8_t *in, uint8_t p,      \
+                                           uint8_t i, uint8_t *o, uint32_t n)                    \
+    {                                                                                            \
+        wv_pick_body(is, in, p, i, o, n);                                                        \
     }                                                                                            \
     attribute static void wv_choose_##suffix(const uint32_t *h, const uint8_t *in,               \
                                              const uint32_t *l, const uint8_t *d, uint32_t n,    \
@@ -302,8 +360,8 @@ typedef struct {
     }                                                                                            \
     static const wv_row_kernels wv_kernels_##suffix = {                                          \
         wv_hash_rows_##suffix, wv_unhash_rows_##suffix, wv_admit_##suffix,  wv_probe_##suffix,   \
-        wv_choose_##suffix,    wv_mix_rows_##suffix,    wv_mix_words_##suffix, wv_turn_##suffix, \
-        wv_decide_##suffix,    wv_spread_##suffix};
+        wv_exclude_##suffix,   wv_pick_##suffix,        wv_choose_##suffix, wv_mix_rows_##suffix, \
+        wv_mix_words_##suffix, wv_turn_##suffix,        wv_decide_##suffix, wv_spread_##suffix};
 
 WV_DEFINE_ROW_LEVEL(baseline, )
 #if WV_X86

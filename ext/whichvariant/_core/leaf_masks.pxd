@@ -3,8 +3,14 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from whichvariant._core.columns cimport Columns
 from whichvariant._core.leaf_table cimport LeafTable
+from whichvariant._core.predicates cimport count_at_most, order_key
 from whichvariant._core.program cimport Program
 from whichvariant._core.text_pool cimport TextPool
+
+
+# Whole numbers from 0 on, below this one, are looked up.
+cdef enum:
+    SMALL_NUMBERS = 1024
 
 
 # The masks of one slot. A mask has a bit for each leaf of the words `first_word` ... of all leaves;
@@ -20,6 +26,7 @@ cdef struct SlotMasks:
     uint32_t generation       # of the pool that they belong to
     int64_t *breaks           # ascending order keys at which the mask of a number changes
     uint32_t n_breaks
+    uint32_t *small_intervals  # of the numbers 0, 1, ... SMALL_NUMBERS - 1
     uint64_t *number_masks    # by how many breaks are at or below the number
     uint8_t by_text           # numbers are compared as texts too, so each has a mask of its own
     TextPool odd              # those numbers, as eight bytes
@@ -47,3 +54,10 @@ cdef class LeafMasks:
     cdef int _learn_odd(self, uint32_t s, const double *numbers, const uint32_t *codes,
                         uint32_t n_rows) except -1
     cdef int learn(self, Columns columns) except -1
+
+
+cdef inline uint32_t interval_of(const SlotMasks *slot, double value) noexcept nogil:
+    # Between which breaks a number lies. Most numbers are counts and ages.
+    if 0 <= value < SMALL_NUMBERS and value == <double> <int32_t> value:
+        return slot.small_intervals[<int32_t> value]
+    return <uint32_t> count_at_most(slot.breaks, slot.n_breaks, order_key(value))

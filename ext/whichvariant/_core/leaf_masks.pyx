@@ -19,7 +19,7 @@ from whichvariant._core.cells cimport set_number, set_text
 from whichvariant._core.columns cimport FIRST_TEXT, Columns
 from whichvariant._core.layout cimport Layout
 from whichvariant._core.leaves cimport SlotIndex, fill_number, fill_text
-from whichvariant._core.predicates cimport FALSE, NULLED, NUMBER, OBJECT, TRUE, order_key
+from whichvariant._core.predicates cimport FALSE, NULLED, NUMBER, OBJECT, TRUE, count_at_most, order_key
 from whichvariant._core.program cimport Program
 from whichvariant._core.text_pool cimport (
     NO_ROOM, TextPool, empty_pool, free_pool, number_of_text,
@@ -85,6 +85,7 @@ cdef class LeafMasks:
                 free(self.slots[s].masks)
                 free(self.slots[s].breaks)
                 free(self.slots[s].number_masks)
+                free(self.slots[s].small_intervals)
                 free_pool(&self.slots[s].odd)
                 free(self.slots[s].odd_masks)
                 free(self.slots[s].odd_rows)
@@ -119,6 +120,10 @@ cdef class LeafMasks:
             key = 0 if not slot.n_breaks else slot.breaks[i - 1] if i else slot.breaks[0] - 1
             fill_number(index, number_at(key), self.leaf)
             self._pack(s, slot.number_masks + i * slot.n_words)
+        slot.small_intervals = <uint32_t *> grown(NULL, SMALL_NUMBERS, sizeof(uint32_t))
+        for i in range(SMALL_NUMBERS):
+            slot.small_intervals[i] = <uint32_t> count_at_most(
+                slot.breaks, slot.n_breaks, order_key(i))
         return 0
 
     cdef int _number_mask(self, uint32_t s, double value, uint64_t *out) except -1:

@@ -225,8 +225,6 @@ cdef class RowDraws:
         cdef uint32_t a = plan.length & 3
         cdef uint32_t b = (plan.length + DISTRIBUTION_EXTRA) & 3
         cdef uint32_t groups = (block.n_rows + WV_ROWS - 1) // WV_ROWS
-        cdef uint32_t i
-        cdef uint8_t change
         if self.is_xxh64:
             if plan.traffic != SETTLED or plan.distribution != SETTLED:
                 kernels.mix_rows(
@@ -246,19 +244,15 @@ cdef class RowDraws:
             kernels.probe(
                 &block.rows[a], plan.traffic_state, plan.traffic_tail,
                 wanted + plan.traffic_probe * <size_t> BLOCK, self.probed)
-            for i in range(groups * WV_ROWS):
-                self.admitted[i] = self.asked[i] & <uint8_t> (self.probed[i] - 1)
+            kernels.exclude(self.probed, self.asked, self.admitted, groups)
         else:
             memcpy(self.admitted, self.asked, groups * WV_ROWS)
         if plan.distribution == PROBED:
             kernels.probe(
                 &block.rows[b], plan.distribution_state, plan.distribution_tail,
                 wanted + plan.distribution_probe * <size_t> BLOCK, self.probed)
-            change = <uint8_t> (plan.probed_index - plan.index)
-            for i in range(groups * WV_ROWS):
-                out[i] = (
-                    <uint8_t> (plan.index + change * self.probed[i])
-                    | <uint8_t> ~self.admitted[i])
+            kernels.pick(
+                self.probed, self.admitted, plan.probed_index, plan.index, out, groups)
         else:
             kernels.choose(
                 self.distribution, self.admitted, plan.limits, plan.deltas,
