@@ -9,7 +9,7 @@ Memory: buffers belong to the caller and are copied.
 # cython: language_level=3
 
 from libc.math cimport isfinite
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from whichvariant._core.columns cimport FIRST_TEXT, Column, Columns, id_units
 from whichvariant._core.predicates cimport FALSE, MISSING, NUMBER, OBJECT, TRUE

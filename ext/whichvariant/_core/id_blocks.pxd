@@ -47,7 +47,7 @@ cdef extern from "lanes.h" nogil:
 cdef enum:
     BLOCK = 1024              # rows that draws are computed for at a time; whole groups
     BLOCK_BITS = 16           # words of a bitmap of them
-    STRIDE = 1040             # a little more than BLOCK, or all words would compete for one cache set
+    STRIDE = 1040             # a little more, or all words would compete for one set of a cache
     MAX_WORDS = 64            # whole words of an id that is hashed in a lane
 
 

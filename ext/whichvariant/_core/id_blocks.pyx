@@ -11,7 +11,6 @@ Memory: whoever makes a block frees it.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy
 
 from whichvariant._core.columns cimport Columns
 from whichvariant._core.hashing cimport xxh64_bytes

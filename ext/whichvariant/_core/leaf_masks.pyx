@@ -19,8 +19,9 @@ from whichvariant._core.cells cimport set_number, set_text
 from whichvariant._core.columns cimport FIRST_TEXT, Columns
 from whichvariant._core.layout cimport Layout
 from whichvariant._core.leaves cimport SlotIndex, fill_number, fill_text
-from whichvariant._core.predicates cimport FALSE, NULLED, NUMBER, OBJECT, TRUE, count_at_most, order_key
-from whichvariant._core.program cimport Program
+from whichvariant._core.predicates cimport (
+    FALSE, NULLED, NUMBER, OBJECT, TRUE, count_at_most, order_key,
+)
 from whichvariant._core.text_pool cimport (
     NO_ROOM, TextPool, empty_pool, free_pool, number_of_text,
 )

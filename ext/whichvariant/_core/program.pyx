@@ -22,7 +22,7 @@ from whichvariant._core.leaf_table cimport Arena, build_text_table
 from whichvariant._core.trie cimport build_trie
 
 from whichvariant._core.leaf_table import leaf_table
-from whichvariant._core.trie import DEVICE, MAX_PATH, PROFILE_ROLES
+from whichvariant._core.trie import DEVICE, PROFILE_ROLES
 
 # Every bound on a count, so that no 32-bit index can wrap round.
 cdef uint64_t DEF_LIMIT = (<uint64_t> 1) << 31

@@ -19,7 +19,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
 
 from whichvariant._core.columns cimport Columns
-from whichvariant._core.msgpack_scanner cimport MSG_CUT, MSG_OK, msgpack_end, take_msgpack
+from whichvariant._core.msgpack_grammar cimport MSG_CUT, MSG_OK, msgpack_end
+from whichvariant._core.msgpack_scanner cimport take_msgpack
 from whichvariant._core.shredder cimport FAILED, REJECTED, TAKEN, Fate, Shredder
 
 from whichvariant._core.evaluate_one import MAX_PROFILE_BYTES

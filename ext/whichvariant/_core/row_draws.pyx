@@ -22,7 +22,7 @@ from collections import Counter
 
 from whichvariant._core.columns cimport Columns
 from whichvariant._core.hashing cimport (
-    DISTRIBUTION_EXTRA, WV_LANES, LaneGroup, PrefixPair, add_lane, hash_group, mix_salts,
+    DISTRIBUTION_EXTRA, WV_LANES, LaneGroup, PrefixPair, add_lane, hash_group,
 )
 from whichvariant._core.id_blocks cimport (
     BLOCK, BLOCK_BITS, WV_ROWS, IdBlock, free_block, load_ids, make_block, pack_ids,

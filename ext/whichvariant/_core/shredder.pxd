@@ -21,7 +21,9 @@ cdef enum:
     PLACED = 250
 
 
-cdef inline bint is_text(const char *text, size_t length, const char *word, size_t n) noexcept nogil:
+cdef inline bint is_text(
+    const char *text, size_t length, const char *word, size_t n,
+) noexcept nogil:
     return length == n and memcmp(text, word, n) == 0
 
 

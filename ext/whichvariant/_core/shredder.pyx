@@ -14,13 +14,13 @@ Memory: a `Shredder` owns its cells and spare room; rows go to its `Columns`.
 """
 # cython: language_level=3
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 import json
 
-from whichvariant._core.cells cimport Cell, Profile
+from whichvariant._core.cells cimport Cell
 from whichvariant._core.columns cimport Column, Columns, id_units
 from whichvariant._core.json_grammar cimport (
     SCAN_NUMBER, SCAN_OK, SCAN_STICKY, SCAN_TYPE, Scanner, next_member, open_container, read_key,
@@ -34,13 +34,16 @@ from whichvariant._core.evaluate_one import MAX_PROFILE_BYTES
 
 cdef size_t LONGEST_RECORD = MAX_PROFILE_BYTES
 
+
 def number_of(text):
     """A whole number of a JSON text: an int, as long as that is the same as the double."""
     # More digits than int() takes would be an error, though JSON has no such limit.
     return int(text) if len(text) < 300 else float(text)
 
 
-cdef void read_again(Scanner *s, const char *data, size_t length, const Scanner *after) noexcept nogil:
+cdef void read_again(
+    Scanner *s, const char *data, size_t length, const Scanner *after,
+) noexcept nogil:
     """A scanner over a span that has been checked; its texts go behind those of ``after``."""
     memset(s, 0, sizeof(Scanner))
     s.start = data

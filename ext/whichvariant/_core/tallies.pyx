@@ -4,7 +4,8 @@ The digest says whether two runs decided the same for the same visitors, in what
 however divided: each visitor's id and records become one 128-bit number, and these are added.
 
 For a visitor with records (e, i): the sum of w0(e) + i * w1(e) modulo 2**64, where w0 and w1 are
-XXH64 of the experience's id with seeds 1 and 2, is mixed with XXH64 of the stable id, seeds 0 and 3.
+XXH64 of the experience's id with seeds 1 and 2, is mixed with XXH64 of the stable id, seeds 0 and
+3.
 It is a checksum, not proof against those who may choose ids.
 
 This module owns no memory.

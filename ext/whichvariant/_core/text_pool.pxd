@@ -48,8 +48,8 @@ cdef inline uint64_t pool_bytes(const TextPool *pool) noexcept nogil:
 
 cdef inline int place_number(TextPool *pool, uint64_t h, uint32_t number) noexcept nogil:
     cdef uint32_t i = <uint32_t> h & pool.mask
-    cdef uint32_t k
-    for k in range(<uint32_t> PROBES):
+    cdef uint32_t _k
+    for _k in range(<uint32_t> PROBES):
         if pool.places[i] == 0:
             pool.places[i] = (h & 0xFFFFFFFF00000000ULL) | (number + 1)
             return 0
@@ -111,10 +111,10 @@ cdef inline uint32_t number_of_text(
     # The number of a text, which is added when it is new. NO_ROOM when memory is short.
     cdef uint64_t h = wv_hash_text(text, length)
     cdef uint64_t place, start
-    cdef uint32_t i, k, number
+    cdef uint32_t i, _k, number
     if pool.n:
         i = <uint32_t> h & pool.mask
-        for k in range(<uint32_t> PROBES):
+        for _k in range(<uint32_t> PROBES):
             place = pool.places[i]
             if place == 0:
                 break

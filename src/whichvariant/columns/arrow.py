@@ -159,10 +159,11 @@ class _Filling:
         if pa.types.is_null(kind):
             return
         if pa.types.is_dictionary(kind):
-            if _as_texts(array.dictionary) is None:
+            texts = _as_texts(array.dictionary)
+            if texts is None:
                 self._values(number, path, name, array.dictionary_decode())
             else:
-                self._dictionary(number, name, array)
+                self._dictionary(number, name, array, texts)
             return
         texts = _as_texts(array)
         if texts is not None:
@@ -187,10 +188,11 @@ class _Filling:
         else:
             raise ProfileError(name, f"a column of {kind} holds no JSON values")
 
-    def _dictionary(self, number: int, name: str, array: pa.DictionaryArray) -> None:
+    def _dictionary(
+        self, number: int, name: str, array: pa.DictionaryArray, texts: pa.Array
+    ) -> None:
         import pyarrow as pa
 
-        texts = _as_texts(array.dictionary)
         try:
             codes = self.filler.dictionary(number, *_text_buffers(texts), len(texts))
         except ValueError as error:
@@ -199,9 +201,7 @@ class _Filling:
         if not pa.types.is_int32(indices.type):
             indices = indices.cast(pa.int32())
         validity, values = indices.buffers()
-        self.filler.codes(
-            number, codes, values, _validity(indices, validity), indices.offset
-        )
+        self.filler.codes(number, codes, values, _validity(indices, validity), indices.offset)
 
     def _merge_values(self, name: str, path: tuple[str, ...], array: pa.Array) -> None:
         """Values that have no columns of their own, row by row by way of their JSON."""
@@ -286,8 +286,8 @@ class _Filling:
             counts = self.count_events(events)
             if counts is None:
                 record = json.dumps({"profile": {"stableId": ""}, "events": events}, default=str)
-                error = self.reason(record.encode())
-                raise EventError(error.path, f"row {row}: {error.message}")
+                refused = self.reason(record.encode())
+                raise EventError(refused.path, f"row {row}: {refused.message}")
             self.filler.counts(row, counts)
 
 

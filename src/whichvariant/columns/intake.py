@@ -218,7 +218,7 @@ def evaluate_tables(
 ) -> list[ColumnsResult]:
     """One result for each of ``tables``."""
     intake = Intake(engine, now=now)
-    results = []
+    results: list[ColumnsResult] = []
     for table in tables:
         intake.feed_arrow(table)
         results += intake.evaluate()

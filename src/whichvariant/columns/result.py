@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,10 +103,7 @@ class ColumnsResult:
     def stable_ids(self) -> list[str]:
         """The stable ids of all rows."""
         starts = self._id_starts.tolist()
-        return [
-            self._ids[start:stop].decode()
-            for start, stop in zip(starts[:-1], starts[1:], strict=True)
-        ]
+        return [self._ids[start:stop].decode() for start, stop in pairwise(starts)]
 
     def selection(self, row: int) -> dict[str, list[Any]]:
         """What one row gets, as `Engine.select` lists it.
