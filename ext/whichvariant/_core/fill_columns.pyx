@@ -12,8 +12,9 @@ from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from whichvariant._core.columns cimport FIRST_TEXT, Column, Columns, id_units
+from whichvariant._core.json_grammar cimport Scanner, skip_space, skip_value
 from whichvariant._core.predicates cimport FALSE, MISSING, NUMBER, OBJECT, TRUE
-from whichvariant._core.shredder cimport FAILED, TAKEN, Envelope, Fate, Shredder
+from whichvariant._core.shredder cimport FAILED, TAKEN, Envelope, Fate, Shredder, read_part
 from whichvariant._core.text_pool cimport NO_ROOM, number_of_text
 
 import numpy as np
@@ -254,22 +255,30 @@ cdef class ColumnFiller:
                 raise MemoryError
         return None
 
-    def merge(self, uint32_t row, const uint8_t[::1] profile not None):
+    def merge(self, uint32_t row, bytes before not None, bytes value not None,
+              bytes after not None):
         """What a profile's JSON holds into ``row``, over what is there; False when it is refused.
 
-        The stable id is left alone. Sticky choices have to come in order of rows.
+        The profile is ``before + value + after``, and ``value`` alone has to be one JSON value. The
+        stable id is left alone. Sticky choices have to come in order of rows.
         """
         cdef Shredder shredder = self._shredder
-        cdef size_t n = <size_t> profile.shape[0]
+        cdef bytes profile = before + value + after
+        cdef size_t n = <size_t> len(profile)
+        cdef Scanner scanner
         cdef Envelope envelope
         cdef Fate fate
         if row >= self.columns.n_rows:
             raise IndexError("there is no such row")
         if shredder.reserve_spare(n + 16) < 0:
             raise MemoryError
-        if n == 0:
+        read_part(&scanner, value, <size_t> len(value), shredder.spare)
+        if skip_value(&scanner) < 0:
             return False
-        fate = shredder.scan_json(<const char *> &profile[0], n, &envelope)
+        skip_space(&scanner)
+        if scanner.at != scanner.end:
+            return False
+        fate = shredder.scan_json(profile, n, &envelope)
         if fate == TAKEN:
             fate = shredder.put_cells(row)
         if fate == FAILED:

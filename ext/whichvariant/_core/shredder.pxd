@@ -4,6 +4,7 @@ from libc.string cimport memcmp
 
 from whichvariant._core.cells cimport Profile
 from whichvariant._core.columns cimport Columns
+from whichvariant._core.json_grammar cimport Scanner
 from whichvariant._core.layout cimport Layout
 
 
@@ -72,3 +73,6 @@ cdef class Shredder:
     cdef Fate put_counts(self, const char *events, size_t length) noexcept nogil
     cdef void clear_counts(self) noexcept nogil
     cdef Fate count_list(self, object events) except FAILED
+
+
+cdef void read_part(Scanner *s, const char *data, size_t length, char *spare) noexcept nogil

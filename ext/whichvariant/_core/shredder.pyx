@@ -41,16 +41,14 @@ def number_of(text):
     return int(text) if len(text) < 300 else float(text)
 
 
-cdef void read_again(
-    Scanner *s, const char *data, size_t length, const Scanner *after,
-) noexcept nogil:
-    """A scanner over a span that has been checked; its texts go behind those of ``after``."""
+cdef void read_part(Scanner *s, const char *data, size_t length, char *spare) noexcept nogil:
+    """A scanner over a part of a record; its texts go to ``spare``."""
     memset(s, 0, sizeof(Scanner))
     s.start = data
     s.at = data
     s.end = data + length
-    s.spare = after.spare
-    s.spare_at = after.spare_at
+    s.spare = spare
+    s.spare_at = spare
     s.expected = ""
 
 
@@ -146,8 +144,9 @@ cdef class Shredder:
         # From here on the record is known to be JSON, so spans of it are read without checks.
         if (scanner.watched[HAS_DATA] != NULL and scanner.watched[HAS_DATA][0] == c'{'
                 and scanner.watched[HAS_ID] == NULL):
-            read_again(
-                &part, scanner.watched[HAS_DATA], scanner.watched_length[HAS_DATA], &scanner)
+            read_part(
+                &part, scanner.watched[HAS_DATA], scanner.watched_length[HAS_DATA],
+                scanner.spare_at)
             more = open_container(&part, c'}')
             while more > 0:
                 read_key(&part, &text, &n)
@@ -167,7 +166,7 @@ cdef class Shredder:
             inner_length = scanner.watched_length[HAS_PROFILE]
             if inner[0] != c'{':
                 return REJECTED
-            read_again(&part, data, length, &scanner)
+            read_part(&part, data, length, scanner.spare_at)
             skip_space(&part)
             more = open_container(&part, c'}')
             while more > 0:
@@ -197,7 +196,8 @@ cdef class Shredder:
                     self.spare) < 0:
                 return REJECTED
             if envelope.device != NULL:
-                read_again(&part, envelope.device + 1, envelope.device_length - 1, &scanner)
+                read_part(
+                    &part, envelope.device + 1, envelope.device_length - 1, scanner.spare_at)
                 scan_text(&part, &envelope.device, &envelope.device_length)
                 if not is_device(envelope.device, envelope.device_length):
                     return REJECTED

@@ -81,10 +81,9 @@ class _Filling:
         for part in ("traits", "location", "session"):
             self._part(part)
         for number, path in enumerate(self.columns.layout.paths):
-            if path == DEVICE:
-                self._device(number)
-            else:
+            if path != DEVICE:
                 self._attribute(number, path)
+        self._device(self.columns.layout.device_column)
         self._sticky()
         self._events()
 
@@ -216,10 +215,11 @@ class _Filling:
 
     def _merge(self, name: str, path: tuple[str, ...], row: int, text: str) -> None:
         """A JSON value at ``path`` of one row."""
-        before = "".join(f"{{{json.dumps(key)}:" for key in path)
-        profile = f"{before}{text}{'}' * len(path)}".encode()
-        if not self.filler.merge(row, profile):
-            error = self.reason(b'{"stableId":"",' + profile[1:])
+        before = "".join(f"{{{json.dumps(key)}:" for key in path).encode()
+        value = text.encode()
+        after = b"}" * len(path)
+        if not self.filler.merge(row, before, value, after):
+            error = self.reason(b'{"stableId":"",' + before[1:] + value + after)
             raise ProfileError(error.path or name, f"row {row}: {error.message}")
 
     # ---- what is no attribute -----------------------------------------------------------------
@@ -242,7 +242,8 @@ class _Filling:
             raise ProfileError(
                 "device", f"row {row}: {odd!r} is not one of desktop, mobile, tablet, unknown"
             )
-        self.filler.texts(number, *_text_buffers(texts))
+        if number >= 0:
+            self.filler.texts(number, *_text_buffers(texts))
 
     def _sticky(self) -> None:
         import pyarrow as pa
