@@ -92,7 +92,8 @@ def tally(
             a = before[i] if before[i] < n_before else n_before
             b = after[i] if after[i] < n_after else n_after
             counts[a, b] += 1
-            if a != b and (a < n_before or b < n_after):
+            # What is absent has another number on either side.
+            if (a if a < n_before else -1) != (b if b < n_after else -1):
                 moved[i] = 1
             if n_samples == 0:
                 continue
