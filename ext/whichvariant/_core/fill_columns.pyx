@@ -287,6 +287,21 @@ cdef class ColumnFiller:
             raise MemoryError if failure is None else failure
         return fate == TAKEN
 
+    def sticky(self, const uint32_t[::1] rows not None, const uint32_t[::1] experiences not None,
+               const int32_t[::1] indices not None):
+        """Sticky choices: rows in ascending order, numbers of the layout's sticky ids, indices."""
+        cdef Py_ssize_t i
+        cdef uint32_t n_ids = <uint32_t> len(self.columns.layout.sticky_ids)
+        cdef uint32_t before = 0
+        if experiences.shape[0] != rows.shape[0] or indices.shape[0] != rows.shape[0]:
+            raise ValueError("choices are out of order")
+        for i in range(rows.shape[0]):
+            if rows[i] < before or rows[i] >= self.columns.n_rows or experiences[i] >= n_ids:
+                raise ValueError("choices are out of order")
+            before = rows[i]
+            if self.columns.put_sticky(rows[i], experiences[i], indices[i]) < 0:
+                raise MemoryError
+
     def counts(self, uint32_t row, counts):
         """What the events of a row count, for each program of the layout and each counter."""
         cdef uint32_t p, k

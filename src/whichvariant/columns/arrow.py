@@ -8,10 +8,11 @@ say that there is none **[policy]**. A JSON null inside of a JSON text is null.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whichvariant._core.columns import Columns
 from whichvariant._core.fill_columns import ColumnFiller
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DEVICES = frozenset(("desktop", "mobile", "tablet", "unknown"))
+
+_NO_INDEX = 1 << 30
+"""No experience has an index of this size."""
 
 CountEvents = Callable[[Any], list[list[int]] | None]
 Reason = Callable[[bytes], InputError]
@@ -120,9 +124,8 @@ class _Filling:
         texts = _as_texts(array)
         if texts is None:
             raise ProfileError(part, f"expected a struct, a map or JSON texts, got {array.type}")
-        for row, text in enumerate(texts.to_pylist()):
-            if text is not None:
-                self._merge(part, (part,), row, text)
+        for row, text in _present(texts):
+            self._merge(part, (part,), row, text)
 
     def _attribute(self, number: int, path: tuple[str, ...]) -> None:
         """Find one attribute and read it. The longest name that is a column holds it."""
@@ -204,9 +207,7 @@ class _Filling:
 
     def _merge_values(self, name: str, path: tuple[str, ...], array: pa.Array) -> None:
         """Values that have no columns of their own, row by row by way of their JSON."""
-        for row, value in enumerate(array.to_pylist(maps_as_pydicts="lossy")):
-            if value is None:
-                continue
+        for row, value in _present(array):
             try:
                 text = json.dumps(value, ensure_ascii=False, allow_nan=False)
             except (TypeError, ValueError) as error:
@@ -248,25 +249,49 @@ class _Filling:
     def _sticky(self) -> None:
         import pyarrow as pa
 
-        array = self.arrays.get("stickyVariants")
+        name = "stickyVariants"
+        array = self.arrays.get(name)
         if array is None or pa.types.is_null(array.type):
             return
-        name = "stickyVariants"
         texts = _as_texts(array)
         if texts is not None:
-            for row, text in enumerate(texts.to_pylist()):
-                if text is not None:
-                    self._merge(name, (name,), row, text)
-        elif pa.types.is_map(array.type):
-            self._merge_values(name, (name,), array)
-        elif _is_struct(array.type):
-            for row, value in enumerate(array.to_pylist()):
-                # In a struct every row has every field; a null one says that there is no choice.
-                chosen = {key: one for key, one in (value or {}).items() if one is not None}
-                if chosen:
-                    self._merge(name, (name,), row, json.dumps(chosen))
+            for row, text in _present(texts):
+                self._merge(name, (name,), row, text)
+        elif pa.types.is_map(array.type) or _is_struct(array.type):
+            self._choices(_pairs(array, self.columns.layout.sticky_ids))
         else:
             raise ProfileError(name, f"expected a struct, a map or JSON texts, got {array.type}")
+
+    def _choices(
+        self, pairs: Iterable[tuple[NDArray[np.int64], NDArray[np.int64], pa.Array]]
+    ) -> None:
+        """Choices: rows, experiences, and what was chosen."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        rows: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+        experiences = [np.zeros(0, np.int64)]
+        indices = [np.zeros(0)]
+        for where, experience, values in pairs:
+            if not len(where):
+                continue
+            odd = np.zeros(1, np.int64)
+            if _is_number(values.type) and not values.null_count:
+                numbers = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+                odd = np.flatnonzero(~(np.isfinite(numbers) & (numbers == np.floor(numbers))))
+            if len(odd):
+                path = f"stickyVariants.{self.columns.layout.sticky_ids[experience[odd[0]]]}"
+                raise ProfileError(path, f"row {where[odd[0]]}: expected a variant index")
+            rows.append(where)
+            experiences.append(experience)
+            indices.append(np.where((numbers >= 0) & (numbers < _NO_INDEX), numbers, -1))
+        row = np.concatenate(rows)
+        order = np.argsort(row, kind="stable")
+        self.filler.sticky(
+            row[order].astype(np.uint32),
+            np.concatenate(experiences)[order].astype(np.uint32),
+            np.concatenate(indices)[order].astype(np.int32),
+        )
 
     def _events(self) -> None:
         import pyarrow as pa
@@ -277,9 +302,7 @@ class _Filling:
         texts = _as_texts(array)
         if texts is None and not _is_list(array.type):
             raise ProfileError("events", f"expected lists or JSON texts, got {array.type}")
-        for row, value in enumerate((array if texts is None else texts).to_pylist()):
-            if value is None:
-                continue
+        for row, value in _present(array if texts is None else texts):
             try:
                 events = json.loads(value) if isinstance(value, str) else without_nulls(value)
             except ValueError as error:
@@ -290,6 +313,48 @@ class _Filling:
                 refused = self.reason(record.encode())
                 raise EventError(refused.path, f"row {row}: {refused.message}")
             self.filler.counts(row, counts)
+
+
+def _present(array: pa.Array) -> Iterator[tuple[int, Any]]:
+    """The rows that are not null, and what they hold."""
+    import pyarrow.compute as pc
+
+    rows = pc.indices_nonzero(array.is_valid()).to_pylist()
+    return zip(rows, array.drop_null().to_pylist(maps_as_pydicts="lossy"), strict=True)
+
+
+def _pairs(
+    array: pa.Array, sticky_ids: tuple[str, ...]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], pa.Array]]:
+    """Rows of a map or struct, the sticky experiences that they name, and the values there."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_map(array.type):
+        # In a struct every row has every field; a null one says that there is no choice.
+        for field, values in zip(array.type, array.flatten(), strict=True):
+            if field.name in sticky_ids:
+                rows = pc.indices_nonzero(values.is_valid()).to_numpy().astype(np.int64)
+                number = sticky_ids.index(field.name)
+                yield rows, np.full(len(rows), number), values.drop_null()
+        return
+    present = pc.indices_nonzero(array.is_valid()).to_numpy().astype(np.int64)
+    array = array.drop_null()
+    offsets = array.offsets.to_numpy().astype(np.int64)
+    begin, end = int(offsets[0]), int(offsets[-1])
+    keys = array.keys.slice(begin, end - begin)
+    values = array.items.slice(begin, end - begin)
+    if not (pa.types.is_string(keys.type) or pa.types.is_large_string(keys.type)):
+        raise ProfileError("stickyVariants", f"expected texts as keys, got {keys.type}")
+    rows = np.repeat(present, np.diff(offsets))
+    known = pc.index_in(keys, value_set=pa.array(sticky_ids, keys.type)).fill_null(-1).to_numpy()
+    where = np.flatnonzero(known >= 0)
+    place = rows[where] * len(sticky_ids) + known[where]
+    # Of a repeated key the last counts: sorted stably, it is the last of its place.
+    order = np.argsort(place, kind="stable")
+    last = np.append(place[order[1:]] != place[order[:-1]], True)[: len(order)]
+    where = where[order[last]]
+    yield rows[where], known[where].astype(np.int64), values.take(pa.array(where))
 
 
 def without_nulls(value: Any) -> Any:
