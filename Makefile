@@ -111,7 +111,7 @@ sanitize: build/sanitize/stamp $(STAMPS)/test  ## the test suite under the addre
 
 .PHONY: fuzz-smoke
 fuzz-smoke: build/sanitize/stamp $(STAMPS)/test  ## a short run of the fuzzers under the sanitizers
-	@for target in scanner programs; do \
+	@for target in scanner programs records arrays msgpack; do \
 		echo "==> fuzzing: $$target, $(FUZZ_SECONDS) s"; \
 		$(SANITIZED) $(BIN)/python tests/robustness/fuzz_scanner.py --target $$target \
 			--seconds $(FUZZ_SECONDS); \

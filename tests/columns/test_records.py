@@ -302,3 +302,37 @@ def compare_line(engine: Any, line: bytes) -> str:
         return "refused"
     assert found == wanted, line
     return "read"
+
+
+def compare_cuts(engine: Any, data: bytes, form: Any, rng: Random) -> str:
+    """Let a source be read in one piece and in several, and find the same records."""
+    found = []
+    for cuts in ([], [rng.randrange(1, 2 + len(data) // 2) for _ in range(rng.randrange(1, 9))]):
+        intake = Intake(engine, now=0)
+        intake.begin(form)
+        pieces(intake, data, cuts)
+        records = intake.records
+        rejected = [(one.record, one.offset, one.length) for one in intake.take_rejected()]
+        (result,) = intake.evaluate()
+        found.append((records, rejected, result.digest()))
+        assert result.n_rows + len(rejected) == records
+    assert found[0] == found[1], data
+    return "read" if found[0][0] > len(found[0][1]) else "refused"
+
+
+@pytest.mark.parametrize("form", ["ndjson", "json", "msgpack"])
+def test_broken_sources_are_the_same_however_they_are_cut(form: str) -> None:
+    engine, _ = storefront()
+    profiles = plain_profiles(30)
+    lines = ndjson(profiles)
+    for seed in range(400):
+        rng = Random(seed)
+        some = rng.sample(profiles, rng.randrange(5))
+        if form == "msgpack":
+            data = b"".join(msgpack.packb(one) for one in some)
+        elif form == "json":
+            data = json.dumps(some).encode()
+        else:
+            start = rng.randrange(len(lines))
+            data = lines[start : start + rng.randrange(800)]
+        compare_cuts(engine, mutate_bytes(rng, data), form, rng)

@@ -175,7 +175,7 @@ cdef class Columns:
         self.sticky[self.n_sticky].row = row
         self.sticky[self.n_sticky].experience = experience
         self.sticky[self.n_sticky].index = index
-        self.n_sticky += 1
+        self.n_sticky = self.n_sticky + 1
         return 0
 
     cdef void empty(self) noexcept nogil:

@@ -127,7 +127,7 @@ cdef class RecordReader:
         A list of (record, line or 0, offset, bytes, length, reason): the number of the record in
         the source from 0, its line from 1, where it starts, and what it is; the bytes are None
         where they are too many. The reason is None where the bytes speak for themselves, and a
-        text where no record could be told.
+        text where no record could be told; then the length is 0.
         """
         rejected = self._rejected
         self._rejected = []
@@ -156,7 +156,7 @@ cdef class RecordReader:
                 fate = self._feed_array(start, n, final, &used)
             else:
                 fate = self._feed_msgpack(start, n, final, &used)
-        self.offset += used
+        self.offset = self.offset + used
         if fate == FAILED:
             failure = self._shredder.failure
             self._shredder.failure = None
@@ -186,7 +186,7 @@ cdef class RecordReader:
         elif fate == REJECTED:
             with gil:
                 self._reject(start, record, length, None)
-        self.records += 1
+        self.records = self.records + 1
         return fate
 
     # ---- one record a line --------------------------------------------------------------------
@@ -216,7 +216,7 @@ cdef class RecordReader:
                     self._stage = SKIPPING
             else:
                 next_line = stop + 1
-            self._line += 1
+            self._line = self._line + 1
             first = p
             if self._line == 1 and stop - p >= 3 and memcmp(p, b"\xef\xbb\xbf", 3) == 0:
                 first = p + 3
@@ -241,10 +241,10 @@ cdef class RecordReader:
         cdef const char *stop
         cdef const char *last
         cdef Fate fate = TAKEN
-        if self._stage == BEGINNING and n < 3 and not final:
+        if self.offset == 0 and n < 3 and not final:
             used[0] = 0
             return TAKEN
-        if self._stage == BEGINNING and n >= 3 and memcmp(p, b"\xef\xbb\xbf", 3) == 0:
+        if self.offset == 0 and n >= 3 and memcmp(p, b"\xef\xbb\xbf", 3) == 0:
             p += 3
         while self.columns.n_rows < self._rows and fate != FAILED:
             while p < end and is_blank(p[0]):
@@ -320,10 +320,10 @@ cdef class RecordReader:
                 # Without a length to go by, no other record can be found behind it.
                 with gil:
                     self._reject(
-                        start, p, <size_t> (end - p),
+                        start, p, 0,
                         "cut off" if found == MSG_CUT and final else
                         "longer than 67108864 bytes" if found == MSG_CUT else "not msgpack")
-                self.records += 1
+                self.records = self.records + 1
                 self._stage = LOST
                 p = end
                 break

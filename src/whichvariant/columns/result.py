@@ -94,6 +94,11 @@ class ColumnsResult:
         bits = np.unpackbits(words.view(np.uint8), bitorder="little", count=self.n_rows)
         return bits.view(np.bool_)
 
+    @property
+    def id_buffers(self) -> tuple[NDArray[np.uint64], bytes]:
+        """Where each row's stable id begins, one more at the end, and the UTF-8 of all ids."""
+        return self._id_starts, self._ids
+
     def stable_id(self, row: int) -> str:
         """The stable id of one row."""
         if not 0 <= row < self.n_rows:
