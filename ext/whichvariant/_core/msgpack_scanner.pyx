@@ -263,8 +263,8 @@ cdef Fate take_msgpack(Shredder shredder, const char *data, size_t length) noexc
     cdef Head head
     cdef Fate fate = TAKEN
     cdef const char *device = NULL
-    cdef const char *p
-    cdef const char *value
+    cdef const char *p = data
+    cdef const char *value = data
     cdef const char *inner = NULL
     cdef size_t device_length = 0
     cdef size_t inner_length = 0
