@@ -214,10 +214,17 @@ def _bounds(ordered: NDArray[np.uint64], bucket: int, bits: int) -> tuple[int, i
 
 def _later(keys: Keys, owners: NDArray[np.int64]) -> Iterator[tuple[int, Keys]]:
     """Keys that more than one owner has, for each owner but the first."""
-    # By key, and the same key by owner: owners ascend already, and the sort is stable.
-    order = np.lexsort((keys[1], keys[0]))
-    ordered, of = keys[:, order], owners[order]
-    again = np.zeros(len(order), np.bool_)
+    # What is concatenated is sorted, run by run, which a stable sort makes use of. Equal keys stay
+    # in the order of their owners.
+    order = np.argsort(keys[0], kind="stable")
+    high = keys[0, order]
+    near = np.flatnonzero(high[1:] == high[:-1])
+    if len(near) == 0:
+        return
+    rows = order[np.unique(np.concatenate([near, near + 1]))]
+    rows = rows[np.lexsort((owners[rows], keys[1, rows], keys[0, rows]))]
+    ordered, of = keys[:, rows], owners[rows]
+    again = np.zeros(len(rows), np.bool_)
     again[1:] = (ordered[:, 1:] == ordered[:, :-1]).all(axis=0)
     for owner in np.unique(of[again]).tolist():
         yield owner, ordered[:, again & (of == owner)]

@@ -12,6 +12,8 @@ from whichvariant.contracts import Experience, Scheme
 SUSPICIOUS = 0.001
 """A p-value below which a split is called suspicious, as is usual for sample-ratio checks."""
 
+_LEAST_EXPECTED = 5
+
 
 def exact_shares(scheme: Scheme, experience: Experience) -> list[float]:
     """The share of the draw that each index gets: hash values out of 2**32, index by index."""
@@ -30,6 +32,7 @@ def sample_ratio(observed: Sequence[int], shares: Sequence[float], held: int) ->
     """
     drawn = sum(observed)
     expected = [drawn * share for share in shares]
+    tested = _pooled(observed, expected)
     result: dict[str, Any] = {
         "drawn": drawn,
         "sticky": held,
@@ -37,20 +40,35 @@ def sample_ratio(observed: Sequence[int], shares: Sequence[float], held: int) ->
         "shares": list(shares),
         "expected": expected,
         "chiSquare": None,
-        "degreesOfFreedom": max(sum(share > 0 for share in shares) - 1, 0),
+        "degreesOfFreedom": max(len(tested) - 1, 0),
         "pValue": None,
         "suspicious": False,
     }
-    if result["degreesOfFreedom"] == 0 or drawn == 0:
+    if len(tested) < 2:
         return result
-    statistic = math.fsum(
-        (count - mean) ** 2 / mean
-        for count, mean in zip(observed, expected, strict=True)
-        if mean > 0
-    )
-    p_value = chi_square_tail(statistic, result["degreesOfFreedom"])
+    statistic = math.fsum((count - mean) ** 2 / mean for count, mean in tested)
+    p_value = chi_square_tail(statistic, len(tested) - 1)
     result.update(chiSquare=statistic, pValue=p_value, suspicious=p_value < SUSPICIOUS)
     return result
+
+
+def _pooled(observed: Sequence[int], expected: Sequence[float]) -> list[tuple[int, float]]:
+    """Counts and means to test: those too small are added to the smallest of the others.
+
+    Chi-square says nothing where next to nobody is expected, such as of the one hash value in 2**32
+    that a share of 0 gets when it comes first.
+    """
+    large = sorted(
+        ((count, mean) for count, mean in zip(observed, expected, strict=True)
+         if mean >= _LEAST_EXPECTED),
+        key=lambda cell: cell[1],
+    )
+    if not large:
+        return []
+    count, mean = large[0]
+    rest = sum(observed) - sum(count for count, _ in large)
+    rest_mean = sum(mean for mean in expected if mean < _LEAST_EXPECTED)
+    return [(count + rest, mean + rest_mean), *large[1:]]
 
 
 def chi_square_tail(statistic: float, degrees: int) -> float:

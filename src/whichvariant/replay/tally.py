@@ -74,7 +74,7 @@ class Tally:
         if isinstance(batch.old, ColumnsResult):
             partial.old_digest = add(partial.old_digest, batch.old.digest())
         partial.input_digest = add(
-            partial.input_digest, _sum(batch.keys[0]) << 64 | _sum(batch.keys[1]) % (1 << 64)
+            partial.input_digest, (_sum(batch.keys[0]) << 64) + _sum(batch.keys[1])
         )
 
     # ---- experiences ----------------------------------------------------------------------------
