@@ -19,7 +19,7 @@ from whichvariant.replay.partial import Cell, Partial, Sample
 from whichvariant.replay.plan import Plan
 from whichvariant.replay.reading import Lines, RefusedRecord, UnitReader
 from whichvariant.replay.sources import Source
-from whichvariant.replay.stored import records_in
+from whichvariant.replay.stored import parsed_record, records_in
 from whichvariant.replay.work import Job
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def _records(job: Job, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]
                 values = records_in(form, decided.data, job.new)
                 for number, value in enumerate(values, first):
                     if number in wanted:
-                        yield number, orjson.loads(value) if form == "json" else value
+                        with suppress(ValueError):
+                            yield number, parsed_record(form, value)
             first = intake.records
             if first > last:
                 return

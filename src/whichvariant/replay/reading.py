@@ -202,8 +202,12 @@ class UnitReader:
                     stream = pa.CompressedInputStream(pa.OSFile(name), self.file.compression)
                 else:
                     stream = pa.OSFile(name)
-                with stream, pa.ipc.open_stream(stream) as batches:
-                    yield from self._tables(batches)
+                with stream:
+                    with pa.ipc.open_stream(stream) as batches:
+                        yield from self._tables(batches)
+                    # What is behind the last batch may tell that something was cut off.
+                    while stream.read(CHUNK_BYTES):
+                        pass
                 return
             with self._seekable() as path:
                 if self.file.format == "arrow":

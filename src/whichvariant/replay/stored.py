@@ -47,7 +47,10 @@ class StoredSelections:
             values = _column_values(decided.table)
         else:
             by_record = dict(enumerate(records_in(form, decided.data, self._engine), first_record))
-            values = [_experiences_of(by_record[int(record)]) for record in decided.records]
+            values = [
+                _experiences_of(parsed_record(form, by_record[int(record)]))
+                for record in decided.records
+            ]
         variants = np.full(new.variants.shape, new.absent, new.variants.dtype)
         others: list[tuple[int, str, int]] = []
         refused: dict[int, InputError] = {}
@@ -87,8 +90,6 @@ def _pairs(value: Any) -> Iterator[tuple[str, int]]:
 
 def _experiences_of(record: Any) -> Any:
     """The stored selections of one record, wherever they stand; None for none."""
-    if isinstance(record, (bytes, bytearray, memoryview)):
-        record = orjson.loads(record)
     for holder in (record, record.get("data"), record.get("profile")):
         if isinstance(holder, dict) and "experiences" in holder:
             return holder["experiences"]
@@ -109,21 +110,42 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def records_in(form: str, data: bytes, engine: Engine) -> Iterator[Any]:
+def parsed_record(form: str, data: bytes) -> Any:
+    """What one record holds.
+
+    Raises:
+        ValueError: it holds nothing.
+    """
+    if form != "msgpack":
+        return orjson.loads(data)
+    try:
+        return msgpack.unpackb(data, strict_map_key=False)
+    except (TypeError, msgpack.UnpackException) as error:
+        raise ValueError(str(error)) from None
+
+
+def records_in(form: str, data: bytes, engine: Engine) -> Iterator[bytes]:
     """The records in a stretch of a source that begins and ends between records.
 
-    Each as JSON in bytes, or as what msgpack holds; those that no engine takes are among them.
+    Those that no engine takes are among them.
     """
     if form == "ndjson":
         for line in data.removeprefix(_BOM).split(b"\n"):
             if line and not line.isspace():
                 yield line.strip()
     elif form == "msgpack":
-        unpacker = msgpack.Unpacker(
-            strict_map_key=False, max_buffer_size=0, unicode_errors="surrogateescape"
-        )
+        unpacker = msgpack.Unpacker(max_buffer_size=0)
         unpacker.feed(data)
-        yield from unpacker
+        start = 0
+        while start < len(data):
+            try:
+                unpacker.skip()
+            except (ValueError, msgpack.UnpackException):
+                # Cut off, or no msgpack: the last thing there is.
+                yield data[start:]
+                return
+            yield data[start : unpacker.tell()]
+            start = unpacker.tell()
     else:
         yield from _elements(data.removeprefix(_BOM).lstrip(_BETWEEN), engine)
 

@@ -19,7 +19,7 @@ from whichvariant.replay.columns_read import columns_read
 from whichvariant.replay.duplicates import UnitKeys, digest_of, write_runs
 from whichvariant.replay.partial import MOST_REFUSALS, SAMPLES, Partial, Refusal, UnitFacts
 from whichvariant.replay.plan import Plan
-from whichvariant.replay.reading import ROWS, Decided, RefusedRecord, UnitReader
+from whichvariant.replay.reading import CHUNK_BYTES, ROWS, Decided, RefusedRecord, UnitReader
 from whichvariant.replay.sources import Source
 from whichvariant.replay.state import keys_path, partial_path, rejects_path
 from whichvariant.replay.stored import StoredSelections
@@ -218,16 +218,24 @@ def _refused_strictly(source: Source, refusal: Refusal) -> SourceError:
     unit = source.units[refusal.unit]
     file = source.files[unit.file]
     if refusal.line is not None:
-        before = 0
-        if unit.start:
-            with open(file.name, "rb") as stream:
-                before = stream.read(unit.start).count(b"\n")
-        place = f"line {before + refusal.line:,}"
+        place = f"line {_lines_before(file.name, unit.start) + refusal.line:,}"
     else:
         place = f"record {refusal.record:,}"
         if unit.start:
             place += f" from {unit.start:,} on"
     return SourceError(refusal.reason, source=file.name, place=place)
+
+
+def _lines_before(path: str, start: int) -> int:
+    """How many lines of a file begin before the byte ``start``."""
+    lines = 0
+    last = b"\n"
+    with open(path, "rb") as stream:
+        while start > 0 and (chunk := stream.read(min(start, CHUNK_BYTES))):
+            lines += chunk.count(b"\n")
+            last = chunk[-1:]
+            start -= len(chunk)
+    return lines + (last != b"\n")
 
 
 def _reject_line(refusal: Refusal, data: bytes | None) -> bytes:
