@@ -77,7 +77,8 @@ class SourceError(WhichVariantError):
         super().__init__(f"{where}: {message}" if where else message)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), (self._message,), {"source": self.source, "place": self.place})
+        keywords = {"source": self.source, "place": self.place}
+        return _rebuild, (type(self), (self._message,), keywords)
 
 
 class ReplayError(WhichVariantError):

@@ -106,7 +106,11 @@ def brute_force(
                 for other in present[at + 1 :]:
                     both[name][one, other] += 1
         for identifier in identifiers:
-            cell = (identifier, before and before.index.get(identifier), after.index.get(identifier))
+            cell = (
+                identifier,
+                before and before.index.get(identifier),
+                after.index.get(identifier),
+            )
             cells[cell] += 1
             if before and (cause := cause_of(identifier, before, after)):
                 causes[(*cell, cause)] += 1
@@ -117,7 +121,10 @@ def brute_force(
         }
         for identifier in ids:
             counts = audiences.setdefault(identifier, Counter())
-            was, is_ = bool(before and identifier in before.audiences), identifier in after.audiences
+            was, is_ = (
+                bool(before and identifier in before.audiences),
+                identifier in after.audiences,
+            )
             counts["old"] += was
             counts["new"] += is_
             counts["entered"] += is_ and not was

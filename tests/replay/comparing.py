@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from replay.brute_force import Record, brute_force
-
 from whichvariant import Engine
 
 

@@ -41,9 +41,7 @@ def planned(live: dict[str, Any]) -> dict[str, Any]:
     components = by_id["berlinStore9HeACecnqO7"]["nt_config"]["components"]
     components[0]["variants"][0]["id"] = "bannerBerlinStoreNew"
     gone = "quietNewsletter06sP9gY"
-    document["experiences"] = [
-        e for e in document["experiences"] if e["nt_experience_id"] != gone
-    ]
+    document["experiences"] = [e for e in document["experiences"] if e["nt_experience_id"] != gone]
     again = copy.deepcopy(by_id["checkoutButton9Bkn1YGp"])
     again.update(nt_experience_id="checkoutAgain7", nt_audience="berliners8fAU7QlkUpTYK")
     document["experiences"].append(again)

@@ -80,8 +80,11 @@ def changed(document: dict[str, Any], random: Random) -> dict[str, Any]:
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large,
-                           HealthCheck.function_scoped_fixture],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.function_scoped_fixture,
+    ],
 )
 def test_generated_configurations(tmp_path_factory, case: Case, seed: int) -> None:
     random = Random(seed)

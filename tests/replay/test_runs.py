@@ -48,13 +48,13 @@ def test_progress_reaches_the_end(old, new, records, write_ndjson):
     assert [s.records for s in seen] == sorted(s.records for s in seen)
 
 
-# ---- duplicates -------------------------------------------------------------------------------------
+# ---- duplicates ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("run_records", [1 << 22, 200])
 @pytest.mark.parametrize("unit_bytes", [1 << 30, 60_000])
 def test_the_first_record_counts(
-    old, new, records, write_ndjson, monkeypatch, run_records, unit_bytes
+    old, new, *, records, write_ndjson, monkeypatch, run_records, unit_bytes
 ):
     # Runs are cut between batches, so batches have to be small for there to be several.
     monkeypatch.setattr(duplicates, "RUN_RECORDS", run_records)
@@ -113,7 +113,7 @@ def test_keys_across_runs(tmp_path, monkeypatch):
     assert expected
 
 
-# ---- resuming -----------------------------------------------------------------------------------------
+# ---- resuming ------------------------------------------------------------------------------------
 
 
 SCRIPT = """
@@ -247,13 +247,13 @@ def test_a_damaged_part_is_noticed(old, new, records, write_ndjson, tmp_path):
         replay(old, new, path, now=NOW_MS, resume=kept)
 
 
-# ---- outputs ------------------------------------------------------------------------------------------
+# ---- outputs -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", ["parquet", "arrow", "ndjson"])
 @pytest.mark.parametrize("compared", [True, False])
 def test_assignments_are_what_select_gives(
-    old, new, records, write_ndjson, tmp_path, form, compared
+    old, new, *, records, write_ndjson, tmp_path, form, compared
 ):
     out = tmp_path / "out"
     path = write_ndjson([*records[:400], *records[:30]])
@@ -334,7 +334,7 @@ def test_an_unreadable_unit_stops_the_others(old, new, records, write_ndjson, tm
         )  # fmt: skip
 
 
-# ---- against stored selections ------------------------------------------------------------------------
+# ---- against stored selections -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", ["request", "response", "profile"])

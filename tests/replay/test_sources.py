@@ -12,14 +12,13 @@ import msgpack
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from replay.conftest import NOW_MS, REPOSITORY
 from whichvariant.cli.main import cli
 from whichvariant.errors import SourceError
 from whichvariant.replay import Source, replay
 from whichvariant.replay.formats import detect
-
-from click.testing import CliRunner
 
 COUNT = 1200
 SPACE = REPOSITORY / "fixtures" / "storefront" / "native.json"
@@ -74,7 +73,7 @@ def test_the_content_tells_the_format(generated, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["ndjson", "json.gz", "msgpack", "parquet", "arrow", "arrows.zst"])
-def test_standard_input(generated, expected, old, new, monkeypatch, name):
+def test_standard_input(generated, expected, *, old, new, monkeypatch, name):
     data = (generated / f"visitors.{name}").read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     assert replay(old, new, "-", now=NOW_MS).digest == expected.digest
@@ -132,9 +131,7 @@ def test_broken_lines_are_counted_and_named(old, new, records, write_ndjson, tmp
     rejects = tmp_path / "rejects.ndjson"
     for unit_bytes in (1 << 20, 4000):
         source = Source.of(path, unit_bytes=unit_bytes)
-        report = replay(
-            old, new, source, now=NOW_MS, workers=1, rejects=rejects
-        ).to_dict()
+        report = replay(old, new, source, now=NOW_MS, workers=1, rejects=rejects).to_dict()
         assert report["visitors"]["counted"] == 20
         assert report["visitors"]["rejected"] == 2
         shown = report["rejected"]["shown"]
@@ -152,7 +149,7 @@ def test_broken_lines_are_counted_and_named(old, new, records, write_ndjson, tmp
 
 
 @pytest.mark.parametrize("unit_bytes", [1 << 20, 4000])
-def test_strict_stops_and_names_the_line(old, new, records, write_ndjson, tmp_path, unit_bytes):
+def test_strict_stops_and_names_the_line(old, new, *, records, write_ndjson, tmp_path, unit_bytes):
     path = write_ndjson([*records[:30], "{broken", *records[30:40]])
     out = tmp_path / "out"
     with pytest.raises(SourceError) as caught:
@@ -188,7 +185,7 @@ def test_single_rows_of_a_table_are_refused(old, new):
         replay(old, new, table, now=NOW_MS, strict=True)
 
 
-# ---- what cannot be read --------------------------------------------------------------------------
+# ---- what cannot be read -------------------------------------------------------------------------
 
 
 def test_missing_things(old, new, tmp_path):
@@ -243,7 +240,7 @@ def test_a_file_that_is_cut_off(generated, old, new, tmp_path, name):
 @pytest.mark.parametrize(
     "name", [n for n in NAMES if n.endswith(".gz") or n in ("parquet", "arrow", "arrows")]
 )
-def test_a_damaged_file_never_passes_in_silence(generated, old, new, expected, tmp_path, name):
+def test_a_damaged_file_never_passes_in_silence(generated, old, *, new, expected, tmp_path, name):
     """Bytes in the middle are overwritten: an error, refused records, or columns nobody reads."""
     whole = bytearray((generated / f"visitors.{name}").read_bytes())
     path = tmp_path / f"damaged.{name}"

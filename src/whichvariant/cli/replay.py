@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +25,7 @@ from whichvariant.errors import ReplayError, WhichVariantError
 if TYPE_CHECKING:
     from whichvariant.replay import Advance
 
-STORED = "stored"
+STORED: Literal["stored"] = "stored"
 _FORMATS = ("ndjson", "json", "msgpack", "parquet", "arrow", "arrow-stream")
 
 
@@ -155,7 +156,7 @@ def replay(
     for limit in limits:
         if old is None:
             _check_before(limit)
-    source = Source.of(profiles, format=form)
+    source = Source.of(profiles, form=form)
     if html is not None:
         render = _renderer()
     if out is not None:
@@ -172,9 +173,7 @@ def replay(
             samples=samples,
             resume=resume,
             rejects=rejects,
-            assignments=None
-            if out is None or assignments == "none"
-            else Path(out, "assignments"),
+            assignments=None if out is None or assignments == "none" else Path(out, "assignments"),
             assignment_format="parquet" if assignments == "none" else assignments,
             names=(", ".join(against) or None, ", ".join(configs)),
             progress=lambda advance: progress.update(_advance_text(advance)),
@@ -201,11 +200,9 @@ def replay(
 def with_extra() -> None:
     """Make sure that what the extra ``replay`` brings is there."""
     try:
-        import pyarrow  # noqa: F401
+        import_module("pyarrow")
     except ImportError:
-        raise ReplayError(
-            "this needs pyarrow: pip install 'whichvariant[replay]'"
-        ) from None
+        raise ReplayError("this needs pyarrow: pip install 'whichvariant[replay]'") from None
 
 
 def _old_side(against: tuple[str, ...], *, lenient: bool) -> Engine | Literal["stored"] | None:
@@ -230,10 +227,9 @@ def _check_before(limit: Any) -> None:
 
 def _renderer() -> Any:
     try:
-        from whichvariant.replay.page import render
+        return import_module("whichvariant.replay.page").render
     except ImportError as error:
         raise WhichVariantError(f"this build has no HTML page: {error}") from None
-    return render
 
 
 def _advance_text(advance: Advance) -> str:

@@ -53,9 +53,7 @@ def _head(report: Report, screen: Screen) -> Iterator[str]:
     line = plural(visitors["counted"], "visitor")
     if run["profilesPerSecond"]:
         line += f" in {run['seconds']:,.1f} s"
-    extra = [
-        f"{visitors[key]:,} {key}" for key in ("duplicates", "rejected") if visitors[key]
-    ]
+    extra = [f"{visitors[key]:,} {key}" for key in ("duplicates", "rejected") if visitors[key]]
     yield line + "".join(dot + part for part in extra)
     if visitors["moved"] is not None:
         yield ""
@@ -76,8 +74,10 @@ def _rejected(report: Report, screen: Screen) -> Iterator[str]:
     yield ""
     yield screen.style("Refused", "bold")
     for refusal in shown:
-        place = f"{refusal['file']}:{refusal['line']}" if refusal["line"] else (
-            f"{refusal['file']}, record {refusal['record']:,}"
+        place = (
+            f"{refusal['file']}:{refusal['line']}"
+            if refusal["line"]
+            else (f"{refusal['file']}, record {refusal['record']:,}")
         )
         text = f"{printable(place)}: {printable(refusal['reason'])}"
         yield screen.clip(f"  {text}", screen.width)
@@ -96,8 +96,10 @@ def _experiences(report: Report, screen: Screen) -> Iterator[str]:
     counted = report["visitors"]["counted"]
     for experience in report["experiences"]:
         old, new = experience["old"], experience["new"]
-        status = experience["status"] if experience["status"] != "both" else (
-            "edited" if experience["edited"] else ""
+        status = (
+            experience["status"]
+            if experience["status"] != "both"
+            else ("edited" if experience["edited"] else "")
         )
         name = printable(experience["name"] or experience["id"])
         if compared:
@@ -154,8 +156,14 @@ def _moves(report: Report, screen: Screen) -> Iterator[str]:
 def _seen(report: Report, screen: Screen) -> Iterator[str]:
     compared = report["visitors"]["moved"] is not None
     counted = report["visitors"]["counted"]
-    heads = ["shown in place of", "", "before" if compared else "", "visitors" if not compared
-             else "after", "", ""]
+    heads = [
+        "shown in place of",
+        "",
+        "before" if compared else "",
+        "visitors" if not compared else "after",
+        "",
+        "",
+    ]
     rows: list[list[str]] = []
     styles: list[Style] = []
     for kind, spots in (("baseline", report["entries"]), ("key", report["variables"])):
@@ -169,8 +177,14 @@ def _seen(report: Report, screen: Screen) -> Iterator[str]:
                 before = "" if thing["old"] is None else f"{thing['old']:,}"
                 if thing["old"] != thing["new"]:
                     rows.append(
-                        [f"  {label}", "", before, f"{thing['new']:,}",
-                         _share(thing["new"], counted), ""]
+                        [
+                            f"  {label}",
+                            "",
+                            before,
+                            f"{thing['new']:,}",
+                            _share(thing["new"], counted),
+                            "",
+                        ]
                     )
                     styles.append("")
     if rows:
@@ -189,8 +203,14 @@ def _shown_label(thing: Mapping[str, Any]) -> str:
 
 def _audiences(report: Report, screen: Screen) -> Iterator[str]:
     compared = report["against"] == "configuration"
-    heads = ["audience", "", "before" if compared else "", "after" if compared else "visitors",
-             "entered" if compared else "", "left" if compared else ""]
+    heads = [
+        "audience",
+        "",
+        "before" if compared else "",
+        "after" if compared else "visitors",
+        "entered" if compared else "",
+        "left" if compared else "",
+    ]
     rows: list[list[str]] = []
     styles: list[Style] = []
     for audience in report["audiences"]:
@@ -273,7 +293,7 @@ def _limits(report: Report, screen: Screen) -> Iterator[str]:
         yield f"limit {printable(limit['limit'])}: {mark}, it is {text}"
 
 
-# ---- laying out -----------------------------------------------------------------------------------
+# ---- laying out ----------------------------------------------------------------------------------
 
 
 def _table(

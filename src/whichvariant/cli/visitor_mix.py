@@ -113,9 +113,7 @@ class VisitorMix:
     def json(self, block: Block) -> list[bytes]:
         """Each visitor as a request in JSON."""
         pool = self._json
-        columns = [
-            [pool[part][place] for place in block.places[part].tolist()] for part in _PARTS
-        ]
+        columns = [[pool[part][place] for place in block.places[part].tolist()] for part in _PARTS]
         records = []
         for identifier, random, traits, location, session, sticky, device, events in zip(
             block.ids, block.random.tolist(), *columns, strict=True
@@ -150,9 +148,7 @@ class VisitorMix:
     def msgpack(self, block: Block) -> list[bytes]:
         """Each visitor as a request in msgpack."""
         pool = self._packed
-        columns = [
-            [pool[part][place] for place in block.places[part].tolist()] for part in _PARTS
-        ]
+        columns = [[pool[part][place] for place in block.places[part].tolist()] for part in _PARTS]
         profile, identity = msgpack.packb("profile"), msgpack.packb("id")
         stable, drawn = msgpack.packb("stableId"), msgpack.packb("random")
         audiences = msgpack.packb("audiences") + msgpack.packb([])

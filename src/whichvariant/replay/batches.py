@@ -1,4 +1,4 @@
-"""Batches of decided visitors as a replay counts them: both sides, keys, and the rows that count."""
+"""Batches of decided visitors as a replay counts them: both sides, keys, rows that count."""
 
 from __future__ import annotations
 
@@ -52,11 +52,13 @@ class Batch:
         if isinstance(old, ColumnsResult):
             old = take_rows(old, rows)
         elif old is not None:
-            renumbered = {int(row): number for number, row in enumerate(rows)}
-            old = StoredSide(
-                np.ascontiguousarray(old.variants[:, rows]),
-                tuple((renumbered[r], *more) for r, *more in old.others if r in renumbered),
+            places = {int(row): number for number, row in enumerate(rows)}
+            others = tuple(
+                (places[row], identifier, index)
+                for row, identifier, index in old.others
+                if row in places
             )
+            old = StoredSide(_columns(old.variants, rows), others)
         return Batch(old, take_rows(self.new, rows), self.keys[:, rows], self.records[rows])
 
 
@@ -88,7 +90,7 @@ def take_rows(result: ColumnsResult, rows: NDArray[np.intp]) -> ColumnsResult:
     held[:, 0] = places[held[:, 0]]
     return ColumnsResult(
         result.engine,
-        np.ascontiguousarray(result.variants[:, rows]),
+        _columns(result.variants, rows),
         packed.view(np.uint64),
         held,
         (new_starts, b"".join(chosen), result.records[rows]),
@@ -98,3 +100,10 @@ def take_rows(result: ColumnsResult, rows: NDArray[np.intp]) -> ColumnsResult:
 def id_buffers(result: ColumnsResult) -> tuple[NDArray[np.uint64], bytes]:
     """Where each stable id starts, with the end behind the last, and the UTF-8 of all."""
     return result._id_starts, result._ids
+
+
+def _columns(variants: Variants, rows: NDArray[np.intp]) -> Variants:
+    # Indexing alone would leave the rows side by side, which nobody who reads columns expects.
+    if variants.dtype == np.uint8:
+        return np.ascontiguousarray(variants[:, rows], np.uint8)
+    return np.ascontiguousarray(variants[:, rows], np.uint16)

@@ -10,15 +10,15 @@ more, without them. So nothing is read twice unless there are duplicates across 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from whichvariant.errors import ReplayError
 from whichvariant.atomic_write import write_atomically
+from whichvariant.errors import ReplayError
 from whichvariant.replay.batches import Keys
 
 RUN_RECORDS = 1 << 22
@@ -169,13 +169,19 @@ def across_runs(paths: Iterable[tuple[int, str]]) -> dict[int, dict[int, Keys]]:
     ``paths`` are numbers of units, in order, and where their keys are kept. Keys are compared by
     ranges that fit in memory.
     """
-    runs: list[tuple[int, int, Keys]] = [
-        (unit, number, run)
-        for unit, path in paths
-        if os.path.exists(path)
-        for number, run in enumerate(read_runs(path))
-        if run.shape[1]
-    ]
+    return later_runs(
+        [
+            (unit, number, run)
+            for unit, path in paths
+            if os.path.exists(path)
+            for number, run in enumerate(read_runs(path))
+        ]
+    )
+
+
+def later_runs(runs: Sequence[tuple[int, int, Keys]]) -> dict[int, dict[int, Keys]]:
+    """As `across_runs`, for the sorted keys of (unit, number of its run), in order."""
+    runs = [run for run in runs if run[2].shape[1]]
     found: dict[int, dict[int, list[Keys]]] = {}
     if len(runs) < 2:
         return {}

@@ -59,9 +59,7 @@ def explain_samples(job: Job, plan: Plan, total: Partial) -> Explanations:
                 "new": _explain(job.new, requests[at], job.now),
             }
         identifier = plan.pairs[cell[0]].id
-        result[cell] = {
-            side: _part_of(whole, identifier) for side, whole in explained[at].items()
-        }
+        result[cell] = {side: _part_of(whole, identifier) for side, whole in explained[at].items()}
     return result
 
 
@@ -89,7 +87,7 @@ def _part_of(whole: Mapping[str, Any] | None, identifier: str) -> dict[str, Any]
     }
 
 
-# ---- records again --------------------------------------------------------------------------------
+# ---- records again -------------------------------------------------------------------------------
 
 
 class _Quiet:
@@ -163,7 +161,9 @@ def _rows(job: Job, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]:
 def _request(row: Any) -> dict[str, Any]:
     """A row of a table as a request. A null says that there is nothing."""
     values: dict[str, Any] = without_nulls(row.to_pylist(maps_as_pydicts="lossy")[0])
-    request = {key: _parsed(values.pop(key)) for key in ("device", "events") if key in values}
+    request: dict[str, Any] = {
+        key: _parsed(values.pop(key)) for key in ("device", "events") if key in values
+    }
     profile: dict[str, Any] = {}
     for name, value in values.items():
         if name in _PARTS:

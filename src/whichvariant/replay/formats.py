@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +35,7 @@ _BY_SUFFIX: dict[str, Format] = {
 _AMBIGUOUS = {".json", ".arrow", ".feather", ".ipc"}
 _COMPRESSED: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 
-SUFFIXES = tuple([*_BY_SUFFIX, *sorted(_AMBIGUOUS)])
+SUFFIXES = (*_BY_SUFFIX, *sorted(_AMBIGUOUS))
 """Names that end so, perhaps with ``.gz`` or ``.zst`` behind, are profiles in a directory."""
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -106,7 +105,9 @@ def format_of(head: bytes, name: str) -> Format:
         return "json"
     if text.startswith(b"{"):
         line = text.partition(b"\n")[0]
-        return "ndjson" if _is_json(line) or len(line) == len(text) == _LOOK else _lines_or_one(text)
+        return (
+            "ndjson" if _is_json(line) or len(line) == len(text) == _LOOK else _lines_or_one(text)
+        )
     if head and head[0] in _MAP_STARTS:
         return "msgpack"
     if not text:
@@ -119,7 +120,9 @@ def format_of(head: bytes, name: str) -> Format:
 def _lines_or_one(text: bytes) -> Format:
     """A first line that is no JSON: broken among others, or the beginning of one object?"""
     lines = text.split(b"\n")[1:50]
-    return "ndjson" if any(line.lstrip()[:1] == b"{" and _is_json(line) for line in lines) else "json"
+    return (
+        "ndjson" if any(line.lstrip()[:1] == b"{" and _is_json(line) for line in lines) else "json"
+    )
 
 
 def _is_json(text: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""The report of a part of the visitors: exact counts, samples, and what was refused. Parts add up."""
+"""The report of some visitors: exact counts, samples, and what was refused. Parts add up."""
 
 from __future__ import annotations
 
@@ -116,9 +116,7 @@ class Partial:
                     [*cell, [[s.key, s.stable_id, s.unit, s.record] for s in samples]]
                     for cell, samples in sorted(self.samples.items())
                 ],
-                "refusals": [
-                    [r.unit, r.record, r.line, r.offset, r.reason] for r in self.refusals
-                ],
+                "refusals": [[r.unit, r.record, r.line, r.offset, r.reason] for r in self.refusals],
                 "units": [
                     [unit, facts.records, facts.rejected, facts.lines, facts.bytes]
                     for unit, facts in sorted(self.units.items())
@@ -160,6 +158,8 @@ class Partial:
             [Refusal(*refusal) for refusal in fields["refusals"]],
             {unit: UnitFacts(*facts) for unit, *facts in fields["units"]},
             fields["duplicates"],
-            *digests,
+            digests[0],
+            digests[1],
+            digests[2],
             {identifier: dict(pairs) for identifier, pairs in fields["others"]},
         )

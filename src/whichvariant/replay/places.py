@@ -38,8 +38,7 @@ class Places:
         self._before: dict[int, tuple[int, int | None]] = {}
         self._blank: set[int] = set()
         self.files = [
-            FileFacts(file.name, file.format, file.compression, file.size)
-            for file in source.files
+            FileFacts(file.name, file.format, file.compression, file.size) for file in source.files
         ]
         lines: list[int | None] = [0] * len(source.files)
         for number, unit in enumerate(source.units):

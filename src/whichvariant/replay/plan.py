@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from whichvariant.contracts import (
     AllOf,
     AnyOf,
+    Audience,
     Configuration,
     CounterTest,
     EntryReplacement,
@@ -231,13 +232,13 @@ class Plan:
         """Whether both configurations have it, and define it differently."""
         if self.old_configuration is None:
             return False
-        sides = []
+        contents = []
         for configuration in (self.old_configuration, self.new_configuration):
-            entities: Sequence[Any] = (
+            entities: Sequence[Audience | Experience] = (
                 configuration.audiences if kind == "audience" else configuration.experiences
             )
-            sides.append(next((e for e in entities if e.id == identifier), None))
-        return None not in sides and content_of(sides[0]) != content_of(sides[1])
+            contents += [content_of(e) for e in entities if e.id == identifier]
+        return len(contents) == 2 and contents[0] != contents[1]
 
 
 TOTALS = ("counted", "moved", "changed")

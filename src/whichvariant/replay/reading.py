@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,7 +157,8 @@ class UnitReader:
             base += used
             if len(buffer) > _CHUNK_LIMIT:
                 raise SourceError(
-                    "one record of more than 64 MiB", source=self.file.name,
+                    "one record of more than 64 MiB",
+                    source=self.file.name,
                     place=f"at byte {base:,}",
                 )
             self._advance(intake.records, len(chunk))
@@ -242,10 +242,10 @@ class UnitReader:
             return
         with tempfile.NamedTemporaryFile(prefix="whichvariant-") as copy:
             if stdin is not None:
-                shutil.copyfileobj(stdin.stream(), copy, 1 << 20)
+                _copy(stdin.stream(), copy)
             else:
                 with open_stream(self.file.name, self.file.compression) as stream:
-                    shutil.copyfileobj(stream, copy, 1 << 20)
+                    _copy(stream, copy)
             copy.flush()
             yield copy.name
 
@@ -286,6 +286,11 @@ class UnitReader:
                 yield half + offset, accepted
             return
         yield 0, table
+
+
+def _copy(stream: Stream, file: IO[bytes]) -> None:
+    while chunk := stream.read(CHUNK_BYTES):
+        file.write(chunk)
 
 
 class Lines:

@@ -108,9 +108,11 @@ class Report:
         """The report as one JSON object."""
         plan, total = self.plan, self.total
         facts = total.units.values()
-        digests = {"input": f"{total.input_digest:032x}"}
-        digests["old"] = f"{total.old_digest:032x}" if plan.old is not None else None  # type: ignore[assignment]
-        digests["new"] = f"{total.new_digest:032x}"
+        digests = {
+            "input": f"{total.input_digest:032x}",
+            "old": None if plan.old is None else f"{total.old_digest:032x}",
+            "new": f"{total.new_digest:032x}",
+        }
         return {
             "format": FORMAT,
             "digest": self.digest,
@@ -424,9 +426,7 @@ class Report:
                 }
                 for code, value in enumerate(spot.shown)
             ],
-            "flows": [
-                {"from": a, "to": b, "count": count} for a, b, count in self._flows(table)
-            ],
+            "flows": [{"from": a, "to": b, "count": count} for a, b, count in self._flows(table)],
         }
 
     def _who(self, spot: Spot, table: Counts) -> dict[str, Any]:
@@ -434,9 +434,7 @@ class Report:
         return {
             "old": [] if old is None else [old.experiences[e].id for e, _ in spot.old],
             "new": [self.plan.new_configuration.experiences[e].id for e, _ in spot.new],
-            "changed": sum(count for _, _, count in self._flows(table))
-            if self._compared
-            else None,
+            "changed": sum(count for _, _, count in self._flows(table)) if self._compared else None,
         }
 
     def _before_after(self, table: Counts, code: int) -> dict[str, int | None]:
@@ -509,7 +507,7 @@ def _overlap(
     configuration: Configuration, experiments: Sequence[int], table: Counts
 ) -> dict[str, Any]:
     ids = [configuration.experiences[number].id for number in experiments]
-    pairs = [
+    pairs: list[dict[str, Any]] = [
         {"one": ids[a], "other": ids[b], "both": int(table[a, b])}
         for a, b in np.argwhere(table).tolist()
         if a < b

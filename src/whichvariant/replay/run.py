@@ -132,10 +132,8 @@ def replay(
     with ExitStack() as stack:
         state = stack.enter_context(_kept_state(resume, found))
         stored_facts = state.stored() or {}
-        if now is not None:
-            at = parse_time(now)
-        else:
-            at = int(stored_facts.get("now", clock.now_ms()))
+        kept_now = stored_facts.get("now", clock.now_ms())
+        at = parse_time(kept_now if now is None else now)
         job = Job(
             None if old == "stored" else old,
             new,
@@ -239,8 +237,12 @@ class _Run:
         """What the report says about the run itself."""
         seconds = time.monotonic() - self._start_s
         return RunFacts(
-            self._started, seconds, self._read, self.workers,
-            self._resumed, len(self.job.source.units),
+            self._started,
+            seconds,
+            self._read,
+            self.workers,
+            self._resumed,
+            len(self.job.source.units),
         )
 
 

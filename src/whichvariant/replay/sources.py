@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import xxhash
@@ -71,13 +72,13 @@ class Source:
         cls,
         paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         *,
-        format: Format | None = None,
+        form: Format | None = None,
         unit_bytes: int = UNIT_BYTES,
     ) -> Source:
         """Files, directories (searched through), globs, or ``-`` for standard input.
 
         A directory's files are taken by name, in the order of names; names that say nothing, and
-        those that begin with a dot or underscore, are left out. ``format`` is for all files.
+        those that begin with a dot or underscore, are left out. ``form`` is the format of all.
 
         Raises
         ------
@@ -93,14 +94,12 @@ class Source:
                 raise SourceError("standard input cannot be read beside files", source=STDIN_NAME)
             source.standard_input = StandardInput()
             found = source.standard_input
-            source.files = [
-                SourceFile(STDIN_NAME, format or found.format(), found.compression, None)
-            ]
+            source.files = [SourceFile(STDIN_NAME, form or found.format(), found.compression, None)]
             source.units = [Unit(0, 0)]
             return source
         for name in names:
             for path in _files_of(name):
-                source._add(path, format, unit_bytes)
+                source._add(path, form, unit_bytes)
         if not source.files:
             raise SourceError("there are no profiles", source=", ".join(names))
         return source
@@ -119,7 +118,7 @@ class Source:
         number = len(self.files)
         self.files.append(file)
         bounds = [0, None] if compression else _bounds(file, unit_bytes)
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             self.units.append(Unit(len(self.units), number, start or 0, stop))
 
     @property

@@ -59,8 +59,11 @@ def _pooled(observed: Sequence[int], expected: Sequence[float]) -> list[tuple[in
     that a share of 0 gets when it comes first.
     """
     large = sorted(
-        ((count, mean) for count, mean in zip(observed, expected, strict=True)
-         if mean >= _LEAST_EXPECTED),
+        (
+            (count, mean)
+            for count, mean in zip(observed, expected, strict=True)
+            if mean >= _LEAST_EXPECTED
+        ),
         key=lambda cell: cell[1],
     )
     if not large:

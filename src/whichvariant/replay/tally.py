@@ -49,7 +49,7 @@ class Tally:
         moved = np.zeros(n, np.uint8)
         changed = np.zeros(n, np.bool_)
         for number, pair in enumerate(self.plan.pairs):
-            self._count_pair(number, pair, batch, old, new, moved)
+            self._count_pair(number, pair, batch=batch, old=old, new=new, moved=moved)
         if isinstance(batch.old, StoredSide):
             for row, identifier, index in batch.old.others:
                 by_index = self.partial.others.setdefault(identifier, {})
@@ -80,7 +80,14 @@ class Tally:
     # ---- experiences ----------------------------------------------------------------------------
 
     def _count_pair(
-        self, number: int, pair: Pair, batch: Batch, old: _Side, new: _Side, moved: NDArray[np.uint8]
+        self,
+        number: int,
+        pair: Pair,
+        *,
+        batch: Batch,
+        old: _Side,
+        new: _Side,
+        moved: NDArray[np.uint8],
     ) -> None:
         before, after = _of_one_width(old.column(pair.old), new.column(pair.new))
         rows = self._rows[number]
@@ -89,13 +96,13 @@ class Tally:
         self._views["cells"][number][...] += counts
         if (rows >= 0).any():
             self._keep_samples(rows, self._smallest[number], batch)
-        for side, count, e in (
+        for side, kept, e in (
             (old, self._views["held_old"][number], pair.old),
             (new, self._views["held_new"][number], pair.new),
         ):
             held = side.held_indices(e)
             if len(held):
-                count += np.bincount(held, minlength=len(count))
+                kept[...] += np.bincount(held, minlength=len(kept))
         if old.result is None:
             return
         movers = counts.copy()
@@ -110,10 +117,10 @@ class Tally:
         elif pair.new is None:
             causes[_REMOVED] += movers
         else:
-            self._count_causes(causes, pair, before, after, old, new)
+            self._count_causes(causes, pair, before=before, after=after, old=old, new=new)
 
     def _count_causes(
-        self, causes: Rows, pair: Pair, before: Rows, after: Rows, old: _Side, new: _Side
+        self, causes: Rows, pair: Pair, *, before: Rows, after: Rows, old: _Side, new: _Side
     ) -> None:
         """Give every mover the cause: the first step of the evaluation at which sides differ."""
         absent = np.iinfo(before.dtype).max
@@ -201,7 +208,8 @@ class _Side:
         if experience is None or not isinstance(self.result, ColumnsResult):
             return np.empty(0, np.int64)
         _, experiences, indices = self.result.sticky
-        return indices[experiences == experience]
+        held: Rows = indices[experiences == experience]
+        return held
 
     def is_held(self, experience: int | None, rows: Rows) -> NDArray[np.bool_]:
         """Whether each of ``rows`` keeps a stored choice."""
@@ -209,7 +217,8 @@ class _Side:
         if experience is not None and isinstance(self.result, ColumnsResult):
             held, experiences, _ = self.result.sticky
             marks[held[experiences == experience]] = True
-        return marks[rows]
+        held_rows: NDArray[np.bool_] = marks[rows]
+        return held_rows
 
 
 def _of_one_width(before: Rows, after: Rows) -> tuple[Rows, Rows]:

@@ -17,7 +17,7 @@ from whichvariant.replay.assignments import AssignmentFormat, open_part, part_pa
 from whichvariant.replay.batches import Batch, Keys, StoredSide
 from whichvariant.replay.columns_read import columns_read
 from whichvariant.replay.duplicates import UnitKeys, digest_of, write_runs
-from whichvariant.replay.partial import MOST_REFUSALS, SAMPLES, Partial, Refusal, UnitFacts
+from whichvariant.replay.partial import MOST_REFUSALS, SAMPLES, Refusal, UnitFacts
 from whichvariant.replay.plan import Plan
 from whichvariant.replay.reading import CHUNK_BYTES, ROWS, Decided, RefusedRecord, UnitReader
 from whichvariant.replay.sources import Source
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from whichvariant.engine import Engine
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818  # it is no error
     """The run was interrupted between two batches."""
 
 
@@ -205,9 +205,7 @@ class _UnitWork:
             return batch, taken
         old, refused = self._stored.of(reader.file.format, decided, batch.new, taken)
         for row, error in refused.items():
-            refusals.refused(
-                RefusedRecord(int(decided.records[row]), None, None, None, error)
-            )
+            refusals.refused(RefusedRecord(int(decided.records[row]), None, None, None, error))
         batch = Batch(old, batch.new, batch.keys, decided.records)
         keep = np.ones(batch.new.n_rows, np.bool_)
         keep[list(refused)] = False
