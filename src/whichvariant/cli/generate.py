@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -102,6 +103,12 @@ def generate(
             sink = pa.PythonFile(_Open(stream), "w")
             stream = stack.enter_context(pa.CompressedOutputStream(sink, "zstd"))
         _WRITERS[form](mix, _counted(mix.blocks(count), progress), stream)
+    if output != _STDOUT:
+        click.echo(f"{output}\n  visitors  {count:,}\n  size      {_size(output):,} bytes")
+
+
+def _size(path: str) -> int:
+    return os.stat(path).st_size
 
 
 class _Open:

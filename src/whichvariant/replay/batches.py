@@ -64,13 +64,13 @@ class Batch:
 
 def keys_of(result: ColumnsResult) -> Keys:
     """The keys of all rows."""
-    starts, ids = id_buffers(result)
+    starts, ids = result.id_buffers
     return visitor_keys(starts, np.frombuffer(ids, np.uint8))
 
 
 def take_rows(result: ColumnsResult, rows: NDArray[np.intp]) -> ColumnsResult:
     """The result for some of its rows, in ascending order."""
-    starts, ids = id_buffers(result)
+    starts, ids = result.id_buffers
     chosen = [ids[starts[row] : starts[row + 1]] for row in rows]
     new_starts = np.zeros(len(rows) + 1, np.uint64)
     np.cumsum([len(text) for text in chosen], out=new_starts[1:])
@@ -95,11 +95,6 @@ def take_rows(result: ColumnsResult, rows: NDArray[np.intp]) -> ColumnsResult:
         held,
         (new_starts, b"".join(chosen), result.records[rows]),
     )
-
-
-def id_buffers(result: ColumnsResult) -> tuple[NDArray[np.uint64], bytes]:
-    """Where each stable id starts, with the end behind the last, and the UTF-8 of all."""
-    return result._id_starts, result._ids
 
 
 def _columns(variants: Variants, rows: NDArray[np.intp]) -> Variants:
