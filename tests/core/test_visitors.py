@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from whichvariant._core.visitors import tally, visitor_keys
+from whichvariant._core.visitors import VisitorSet, tally, visitor_keys
 
 
 def test_keys_are_xxh64_with_two_seeds():
@@ -70,3 +70,21 @@ def test_shapes_have_to_agree():
         tally(column, column[:3], keys, counts, smallest, rows, column)
     with pytest.raises(ValueError, match="shape"):
         tally(column, column, keys, counts, smallest[:1], rows, column)
+
+
+def test_a_set_of_keys():
+    random = np.random.default_rng(1)
+    keys = random.integers(0, 60, (2, 9000), np.uint64)
+    # Keys that crowd one place of the table, and others far away.
+    keys[0, ::3] += random.integers(0, 1 << 60, 3000, np.uint64) << np.uint64(3)
+    found = VisitorSet()
+    seen = set()
+    for start in range(0, 9000, 700):
+        part = keys[:, start : start + 700]
+        first = found.add(part)
+        for row, key in enumerate(part.T.tolist()):
+            assert first[row] == (tuple(key) not in seen)
+            seen.add(tuple(key))
+    assert (0, 0) in seen
+    assert len(found) == len(seen)
+    assert {tuple(key) for key in found.keys().T.tolist()} == seen

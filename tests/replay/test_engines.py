@@ -95,6 +95,7 @@ def ray():
     ray.shutdown()
 
 
+@pytest.mark.engines
 @pytest.mark.filterwarnings("ignore")
 def test_ray_data(old, new, table, repeating, *, ray, tmp_path):
     from whichvariant.replay.ray_data import replay_dataset
@@ -131,6 +132,7 @@ def spark():
     session.stop()
 
 
+@pytest.mark.engines
 @pytest.mark.filterwarnings("ignore")
 def test_spark(old, new, table, repeating, *, spark, tmp_path):
     from whichvariant.replay.spark import replay_frame

@@ -1,5 +1,6 @@
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 def visitor_keys(id_starts: NDArray[np.uint64], ids: NDArray[np.uint8]) -> NDArray[np.uint64]: ...
 def tally(
@@ -11,3 +12,9 @@ def tally(
     rows: NDArray[np.int64],
     moved: NDArray[np.uint8],
 ) -> None: ...
+
+@disjoint_base
+class VisitorSet:
+    def __len__(self) -> int: ...
+    def add(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]: ...
+    def keys(self) -> NDArray[np.uint64]: ...

@@ -17,54 +17,40 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from whichvariant._core.visitors import VisitorSet
 from whichvariant.atomic_write import write_atomically
 from whichvariant.errors import ReplayError
 from whichvariant.replay.batches import Keys
 
-RUN_RECORDS = 1 << 22
-"""Records of a run: their keys take 64 MiB."""
+RUN_RECORDS = 1 << 21
+"""Records of a run: a table of their keys takes 64 MiB."""
 
 _BUCKET_KEYS = 1 << 23
-_MERGE_FACTOR = 4
 _NO_KEYS = np.empty((2, 0), np.uint64)
 
 
 class KeySet:
-    """Keys seen so far, in sorted runs that are merged as they grow: 16 bytes a key."""
+    """Keys seen so far: the newest in a table, older ones in sorted runs of 16 bytes a key."""
 
     def __init__(self) -> None:
+        self._newest = VisitorSet()
         self._runs: list[Keys] = []
 
     def add(self, keys: Keys) -> NDArray[np.bool_]:
         """Add ``keys``; for each whether it is the first of its kind."""
-        order = np.argsort(keys[0], kind="stable")
-        ordered = keys[:, order]
-        new = ~_repeats(ordered)
+        first = self._newest.add(keys)
         for run in self._runs:
-            new &= ~contains(run, ordered)
-        fresh = ordered[:, new]
-        if fresh.shape[1]:
-            self._runs.append(fresh)
-            self._merge()
-        first = np.empty(keys.shape[1], np.bool_)
-        first[order] = new
+            first &= ~contains(run, keys)
+        if len(self._newest) >= RUN_RECORDS:
+            self._runs.append(sorted_keys(self._newest.keys()))
+            self._newest = VisitorSet()
         return first
-
-    def _merge(self) -> None:
-        while len(self._runs) > 1:
-            small, large = self._runs[-1].shape[1], self._runs[-2].shape[1]
-            if small * _MERGE_FACTOR < large:
-                return
-            two = self._runs.pop(), self._runs.pop()
-            self._runs.append(sorted_keys(np.concatenate(two, axis=1)))
-
-    def __len__(self) -> int:
-        return sum(run.shape[1] for run in self._runs)
 
     def take(self) -> Keys:
         """All keys, sorted; the set is empty then."""
-        runs, self._runs = self._runs, []
-        return sorted_keys(np.concatenate(runs, axis=1)) if runs else _NO_KEYS
+        keys = np.concatenate([*self._runs, self._newest.keys()], axis=1)
+        self._runs, self._newest = [], VisitorSet()
+        return sorted_keys(keys)
 
 
 def sorted_keys(keys: Keys) -> Keys:
@@ -92,21 +78,6 @@ def contains(run: Keys, keys: Keys) -> NDArray[np.bool_]:
         open_ = open_[~hit]
         places[open_] += 1
     return found
-
-
-def _repeats(ordered: Keys) -> NDArray[np.bool_]:
-    """Which of sorted keys stand there for a second time."""
-    repeats = np.zeros(ordered.shape[1], np.bool_)
-    near = np.flatnonzero(ordered[0, 1:] == ordered[0, :-1]) + 1
-    if len(near) == 0:
-        return repeats
-    seen: set[tuple[int, int]] = set()
-    # Only keys with an equal neighbour are looked at one by one.
-    for place in np.unique(np.concatenate([near - 1, near])).tolist():
-        key = int(ordered[0, place]), int(ordered[1, place])
-        repeats[place] = key in seen
-        seen.add(key)
-    return repeats
 
 
 @dataclass(slots=True)

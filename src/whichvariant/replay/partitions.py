@@ -83,20 +83,21 @@ class PartitionCounter:
         rows: list[Any] = []
         records = 0
         for table, batch in self._batches(tables, refusals):
-            keys.append(batch.keys)
-            if self.aside.shape[1]:
-                put_aside = contains(self.aside, batch.keys)
-                if put_aside.any():
-                    rows.append(table.filter(_mask(put_aside)))
-                batch = batch.take(~put_aside)
-            tally.add(batch)
-            records += len(put_aside) if self.aside.shape[1] else batch.new.n_rows
+            records += batch.new.n_rows
+            if not self.aside.shape[1]:
+                keys.append(batch.keys)
+                tally.add(batch)
+                continue
+            put_aside = contains(self.aside, batch.keys)
+            if put_aside.any():
+                rows.append(table.filter(_mask(put_aside)))
+            tally.add(batch.take(~put_aside))
         partial = tally.finish()
         partial.units[0] = UnitFacts(records + refusals.count, refusals.count)
         joined = sorted_keys(np.concatenate(keys, axis=1)) if keys else _NO_KEYS
         return {
             "partial": partial.to_bytes(),
-            "keys": joined.tobytes() if self.deduplicate and not self.aside.shape[1] else b"",
+            "keys": joined.tobytes() if self.deduplicate else b"",
             "rows": json.dumps([row for part in rows for row in part.to_pylist()]).encode()
             if rows
             else b"",
