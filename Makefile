@@ -84,6 +84,12 @@ bench: $(STAMPS)/test  ## the benchmarks, timed, with ratios to what else one co
 bench-smoke: $(STAMPS)/test  ## every benchmark once, untimed
 	@$(BIN)/python -m pytest benchmarks -q --benchmark-disable $(ARGS)
 
+.PHONY: engines-test
+engines-test: $(VENV)-engines/stamp  ## replays on Ray and Spark (installs them; Spark needs Java)
+	$(call say,Ray and Spark)
+	@WHICHVARIANT_ENGINES=required $(VENV)-engines/bin/python -m pytest -m engines \
+		tests/replay/test_engines.py $(ARGS)
+
 .PHONY: bench-peers
 bench-peers: $(VENV)-peers/stamp  ## side by side with other engines (installs them)
 	@$(VENV)-peers/bin/python -m benchmarks.peers.run $(ARGS)
@@ -106,12 +112,13 @@ sanitize: build/sanitize/stamp $(STAMPS)/test  ## the test suite under the addre
 	$(call say,pytest under the sanitizers)
 	@$(SANITIZED) $(BIN)/python -c "$$CHECK_BUILD" sanitize
 	@$(SANITIZED) WHICHVARIANT_EXAMPLES=$${WHICHVARIANT_EXAMPLES:-50} \
-		$(PYTEST) -m 'not sdk and not toolchain' --ignore=tests/benchmarks --ignore=tests/packaging \
+		$(PYTEST) -m 'not sdk and not toolchain and not engines' \
+		--ignore=tests/benchmarks --ignore=tests/packaging \
 		--ignore=tests/typing --ignore=tests/store --ignore=tests/service $(ARGS)
 
 .PHONY: fuzz-smoke
 fuzz-smoke: build/sanitize/stamp $(STAMPS)/test  ## a short run of the fuzzers under the sanitizers
-	@for target in scanner programs; do \
+	@for target in scanner programs records arrays msgpack; do \
 		echo "==> fuzzing: $$target, $(FUZZ_SECONDS) s"; \
 		$(SANITIZED) $(BIN)/python tests/robustness/fuzz_scanner.py --target $$target \
 			--seconds $(FUZZ_SECONDS); \
@@ -126,7 +133,7 @@ simd-test: $(STAMPS)/test  ## conformance and properties on every vector level o
 
 .PHONY: clean
 clean:  ## remove everything that was made here, .venv too
-	rm -rf $(VENV) $(VENV)-peers build dist .cache .benchmarks .hypothesis
+	rm -rf $(VENV) $(VENV)-peers $(VENV)-engines build dist .cache .benchmarks .hypothesis
 	rm -rf .mypy_cache .ruff_cache .import_linter_cache
 	rm -rf src/*.egg-info src/whichvariant/_core/*.so
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
@@ -217,6 +224,14 @@ build/%/stamp: $(STAMPS)/build setup.py $(CORE) $(shell find src -name '*.py' 2>
 	@touch $@
 
 build/sanitize/stamp: export CC = gcc
+
+$(VENV)-engines/stamp: pyproject.toml setup.py $(CORE)
+	$(call say,Ray and Spark in $(VENV)-engines)
+	@$(PYTHON) -c "$$CHECK_PYTHON"
+	@$(PYTHON) -m venv --clear $(VENV)-engines
+	@$(VENV)-engines/bin/python -m pip --disable-pip-version-check -qq install \
+		'.[ray,spark]' pytest hypothesis
+	@touch $@
 
 $(VENV)-peers/stamp: benchmarks/peers/requirements.txt pyproject.toml setup.py $(CORE)
 	$(call say,other engines in $(VENV)-peers)

@@ -38,6 +38,20 @@ BYTES = "whichvariant, bytes to bytes"
 AROUND = "orjson.loads + select + orjson.dumps"
 ROWS = (NAIVE, PREPARED, GENERATED, GENERATED_RECORDS, SHARED, FRESH, BYTES, AROUND)
 
+COLUMNS = "whichvariant, columns"
+ONE_THREAD = "the same by the clock, one thread"
+TWO_THREADS = "the same by the clock, two threads"
+LOOP = "whichvariant, select in a loop"
+NUMPY = "NumPy, chunks of 16,384 rows"
+POLARS = "polars streaming + NumPy draws"
+DUCKDB = "DuckDB + NumPy draws"
+FROM_LINES = "whichvariant, from NDJSON bytes"
+FROM_ORJSON = "orjson + lists + whichvariant, columns"
+FROM_PARQUET = "whichvariant, from Parquet"
+CROWD_ROWS = (
+    COLUMNS, TWO_THREADS, LOOP, NUMPY, POLARS, DUCKDB, FROM_LINES, FROM_ORJSON, FROM_PARQUET,
+)  # fmt: skip
+
 LEVELS = ("avx512", "avx2", "baseline")
 COMPILE = "load and compile W3"
 SAVED = "load a saved W3"
@@ -90,6 +104,7 @@ def targets(results: Results) -> list[Target]:
         )
         for level, bound in (("avx512", 2), ("avx2", 4))
     )
+    found.extend(crowd_targets(results))
     seconds = median(results, "loading", COMPILE)
     found.append(Target("load and compile W3", seconds, 1, "at most", "s"))
     resident = median(results, "loading", RESIDENT)
@@ -106,6 +121,25 @@ def targets(results: Results) -> list[Target]:
     return found
 
 
+def crowd_targets(results: Results) -> list[Target]:
+    """The promises about many profiles, all on W2."""
+    group = "crowd W2"
+    found = [
+        Target(text, quotient(results, group, above, below), bound, "at least", "x")
+        for text, above, below, bound in (
+            ("W2: columns faster than chunked NumPy", NUMPY, COLUMNS, 5),
+            ("W2: columns faster than polars", POLARS, COLUMNS, 10),
+            ("W2: columns faster than select in a loop", LOOP, COLUMNS, 15),
+            ("W2: two threads faster than one", ONE_THREAD, TWO_THREADS, 1.7),
+            ("W2: from NDJSON faster than orjson and lists", FROM_ORJSON, FROM_LINES, 3),
+        )
+    ]
+    seconds = median(results, group, FROM_PARQUET)
+    rate = None if seconds is None else 1e-6 / seconds
+    found.append(Target("W2: from Parquet, million profiles/s", rate, 2, "at least", ""))
+    return found
+
+
 def ratios(results: Results) -> dict[str, float]:
     """The ratios worth keeping, all of them better when larger."""
     found: dict[str, float | None] = {}
@@ -113,6 +147,12 @@ def ratios(results: Results) -> dict[str, float]:
         for row in ROWS[1:]:
             found[f"{name}: {row} / {NAIVE}"] = quotient(results, name, NAIVE, row)
         found[f"{name}: {BYTES} / {AROUND}"] = quotient(results, name, AROUND, BYTES)
+    for name in WORKLOADS:
+        for row in (LOOP, NUMPY, POLARS, DUCKDB):
+            found[f"{name}: {COLUMNS} / {row}"] = quotient(results, f"crowd {name}", row, COLUMNS)
+        found[f"{name}: {FROM_LINES} / {FROM_ORJSON}"] = quotient(
+            results, f"crowd {name}", FROM_ORJSON, FROM_LINES
+        )
     for level in LEVELS:
         found[f"hashing: murmur3 / xxh64, {level}"] = quotient(
             results, "hashing", f"xxh64 {level}", f"murmur3 {level}"
@@ -145,6 +185,17 @@ def lines(results: Results, kept: Mapping[str, float] | None) -> Iterator[str]:
                 seconds = median(results, name, row)
                 line += f"{shown(None if seconds is None else seconds * 1e6):>11}"
                 line += f"{shown(quotient(results, name, NAIVE, row), 'x'):>9}"
+            yield line
+    if any(f"crowd {name}" in results for name in WORKLOADS):
+        yield ""
+        yield "Many profiles: ns of processor time each, and times slower than columns"
+        yield f"{'':40}" + "".join(f"{name:>11}{'':>9}" for name in WORKLOADS)
+        for row in (CROWD_ROWS[0], ONE_THREAD, *CROWD_ROWS[1:]):
+            line = f"  {row:38}"
+            for name in WORKLOADS:
+                seconds = median(results, f"crowd {name}", row)
+                line += f"{shown(None if seconds is None else seconds * 1e9):>11}"
+                line += f"{shown(quotient(results, f'crowd {name}', row, COLUMNS), 'x'):>9}"
             yield line
     if "hashing" in results:
         yield ""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from whichvariant import clock
 from whichvariant._core.answers import Selection
@@ -39,6 +39,9 @@ from whichvariant.profiles.location import Located, read_location
 from whichvariant.profiles.settings import ProfileSettings
 from whichvariant.profiles.state import new_state
 from whichvariant.profiles.times import parse_time
+
+if TYPE_CHECKING:
+    from whichvariant.columns import ColumnsResult
 
 __all__ = ["Engine", "Selection"]
 
@@ -268,6 +271,41 @@ class Engine(Evaluator):
             state, read_events(events, now_ms), now_ms, self, settings, located=located
         )
         return answer_for(step.state, self, settings, now_ms, locale)
+
+    # ---- many profiles ------------------------------------------------------------------------
+
+    def select_columns(
+        self,
+        profiles: Any,
+        *,
+        now: int | datetime | str | None = None,
+        threads: int = 1,
+    ) -> ColumnsResult:
+        """Decide for many profiles at a time, exactly as `select` does for each.
+
+        Parameters
+        ----------
+        profiles
+            A pyarrow Table or RecordBatch, a polars or pandas DataFrame, or an iterable of these,
+            whose rows are joined. Columns (docs/columns.md): ``stableId``; ``traits``,
+            ``location``, ``session`` as structs, maps or JSON texts, or single attributes as
+            ``traits.plan``; ``device``; ``stickyVariants``; ``events``. A null is a missing
+            attribute. Only what the rules read is looked at.
+        now
+            As in `select`.
+        threads
+            How many threads share the work, 1 to 64.
+
+        Raises
+        ------
+        ProfileError, EventError
+            A column or value cannot be used; ``path`` is the column, the message names the row.
+
+        Needs pyarrow, which ``pip install 'whichvariant[replay]'`` brings along.
+        """
+        from whichvariant.columns import select_columns
+
+        return select_columns(self, profiles, now=now, threads=threads)
 
     # ---- why ----------------------------------------------------------------------------------
 

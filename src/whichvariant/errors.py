@@ -6,6 +6,8 @@
     ├── DocumentError        a file or text is not a configuration document at all
     ├── ConfigurationError   a configuration was refused; ``findings`` says why
     ├── ProgramError         a compiled program is damaged, foreign, or of another version
+    ├── SourceError          profiles cannot be read: ``source`` names the file, ``place`` where
+    ├── ReplayError          a replay cannot go on: its state is another run's, a worker is gone
     ├── InputError           a value handed in at selection time; ``path`` names the place
     │   ├── ProfileError     … in the profile
     │   └── EventError       … in the events
@@ -76,6 +78,28 @@ class ProgramError(WhichVariantError):
     """A compiled program cannot be used: damaged, not one of ours, or of another format version."""
 
 
+class SourceError(WhichVariantError):
+    """Profiles cannot be read: a file is missing, damaged, cut off, or of no known format.
+
+    ``source`` is the file, ``place`` where in it (may be empty).
+    """
+
+    def __init__(self, message: str, *, source: str = "", place: str = "") -> None:
+        self.source = source
+        self.place = place
+        self._message = message
+        where = ": ".join(part for part in (source, place) if part)
+        super().__init__(f"{where}: {message}" if where else message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        keywords = {"source": self.source, "place": self.place}
+        return _rebuild, (type(self), (self._message,), keywords)
+
+
+class ReplayError(WhichVariantError):
+    """A replay cannot begin or go on: its kept state is another run's, or a worker is gone."""
+
+
 class InputError(WhichVariantError):
     """A value handed in at selection time is not usable. ``path`` is its place: ``traits.age``."""
 
@@ -83,6 +107,11 @@ class InputError(WhichVariantError):
         self.path = path
         self._message = message
         super().__init__(f"{path}: {message}" if path else message)
+
+    @property
+    def message(self) -> str:
+        """What is wrong, without the path."""
+        return self._message
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self._message)

@@ -12,7 +12,7 @@ import pytest
 from cli_cases import SPACE
 
 from whichvariant import Engine
-from whichvariant.cli.atomic_write import write_atomically
+from whichvariant.atomic_write import write_atomically
 
 
 def test_compile_writes_a_program_that_loads(run, space, tmp_path):

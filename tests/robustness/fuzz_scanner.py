@@ -1,9 +1,12 @@
-"""A fuzzer of the scanner and of compiled programs, guided by coverage where the build records it.
+"""A fuzzer of the scanners and of compiled programs, guided by coverage where the build records it.
 
 ::
 
     python tests/robustness/fuzz_scanner.py --seconds 600                # random mutations
     python tests/robustness/fuzz_scanner.py --target programs --seconds 600
+    python tests/robustness/fuzz_scanner.py --target records --seconds 600   # lines, against orjson
+    python tests/robustness/fuzz_scanner.py --target arrays --seconds 600    # broken JSON arrays
+    python tests/robustness/fuzz_scanner.py --target msgpack --seconds 600   # against msgpack
 
 Run it with a sanitizer build (``WHICHVARIANT_BUILD=sanitize``), else it only finds crashes and
 disagreements. Guided by coverage::
@@ -33,6 +36,10 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import msgpack
+
+from columns import test_records
+from columns.profiles_of import plain_profiles, storefront
 from oracle.strategies import odd_json, seeded_case
 from robustness import test_damaged_programs, test_scanner
 from robustness.support import PROFILE, TOKENS, as_json, mutate_bytes, packed_program
@@ -105,6 +112,69 @@ def fuzz_programs(rng: Random, corpus: list[bytes]) -> tuple[bytes, str]:
     return data, type(engine).__name__
 
 
+def record_seeds() -> list[bytes]:
+    """Lines in every shape that a record has."""
+    corpus = seeds()
+    for profile in plain_profiles(30):
+        line = as_json(profile)
+        corpus += [line, b'{"profile":' + line + b',"device":"mobile","events":[]}']
+        corpus.append(b'{"data":{"profile":' + line + b'},"error":null}')
+    return [line.replace(b"\n", b" ") for line in corpus]
+
+
+def fuzz_records(rng: Random, corpus: list[bytes]) -> tuple[bytes, str]:
+    """One line, compared with orjson and `select`."""
+    data = rng.choice(corpus)
+    if rng.random() < 0.15:
+        data = splice(rng, data, rng.choice(corpus))
+    data = mutate_bytes(rng, data)[:20_000].replace(b"\n", b" ")
+    return data, test_records.compare_line(storefront()[0], data)
+
+
+def fuzz_arrays(rng: Random, corpus: list[bytes]) -> tuple[bytes, str]:
+    """A broken array, which has to come out the same however it is cut into pieces."""
+    data = b"[" + b",".join(rng.choice(corpus)[:2000] for _ in range(rng.randrange(5))) + b"]"
+    data = mutate_bytes(rng, data)
+    return data, test_records.compare_cuts(storefront()[0], data, "json", rng)
+
+
+def msgpack_seeds() -> list[bytes]:
+    """Records in msgpack, with every type that it has."""
+    values: list[object] = [*plain_profiles(30)]
+    for seed in range(20):
+        values += [visit.profile for visit in seeded_case(seed, visits=3).visits]
+    odd: list[object] = [b"x", msgpack.ExtType(5, b"abc"), msgpack.Timestamp(5, 6), -5, 2**64 - 1]
+    values += [{"stableId": "a", "traits": {"plan": one, "age": [one]}, "x": one} for one in odd]
+    values += [{"profile": plain_profiles(1)[0], "device": "mobile", "events": []}]
+    values += [{"data": {"profile": plain_profiles(1)[0]}}, {1: 2, "stableId": "a", (1, 2): 3}]
+    packed = []
+    for value in values:
+        try:
+            packed += [msgpack.packb(value), msgpack.packb(value, use_single_float=True)]
+        except OverflowError:  # msgpack has no integers of more than 64 bits
+            continue
+    return packed
+
+
+def fuzz_msgpack(rng: Random, corpus: list[bytes]) -> tuple[bytes, str]:
+    """One record in msgpack, compared with the msgpack library and `select`."""
+    data = rng.choice(corpus)
+    if rng.random() < 0.15:
+        data = splice(rng, data, rng.choice(corpus))
+    data = mutate_bytes(rng, data)[:20_000]
+    test_records.compare_cuts(storefront()[0], data, "msgpack", rng)
+    return data, test_records.compare_msgpack(storefront()[0], data)
+
+
+TARGETS = {
+    "scanner": (fuzz_scanner, seeds),
+    "programs": (fuzz_programs, seeds),
+    "records": (fuzz_records, record_seeds),
+    "arrays": (fuzz_arrays, record_seeds),
+    "msgpack": (fuzz_msgpack, msgpack_seeds),
+}
+
+
 def report(seconds: float, seen: Counter[str], kept: int, places: int) -> None:
     """One line about how it goes."""
     line = (
@@ -119,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--target", choices=["scanner", "programs"], default="scanner")
+    parser.add_argument("--target", choices=sorted(TARGETS), default="scanner")
     parser.add_argument("--hook", type=Path, help="the preloaded hook, to be guided by coverage")
     parser.add_argument("--write-hook", type=Path, help="compile the hook to this file, and end")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-failure"))
@@ -129,9 +199,9 @@ def main() -> None:
         return
     hook = ctypes.CDLL(str(options.hook.resolve())) if options.hook else None
     places = ctypes.c_uint32.in_dll(hook, "wv_new") if hook else ctypes.c_uint32()
-    target = {"scanner": fuzz_scanner, "programs": fuzz_programs}[options.target]
+    target, first_inputs = TARGETS[options.target]
     rng = Random(options.seed)
-    corpus = seeds()
+    corpus = first_inputs()
     seen: Counter[str] = Counter()
     start = shown = time.monotonic()
     known = 0

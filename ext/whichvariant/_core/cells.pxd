@@ -4,7 +4,8 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t
 from cpython.ref cimport PyObject
 
 from whichvariant._core.leaf_table cimport LeafTable
-from whichvariant._core.program cimport Program, TrieNode
+from whichvariant._core.program cimport Program
+from whichvariant._core.trie cimport TrieNode
 
 
 # The value of one slot. Texts point into the input, the scratch, or `owner`.
@@ -35,5 +36,8 @@ cdef int read_value(
 cdef int read_children(
     Program program, const TrieNode *node, object mapping, Profile *profile) except -1
 cdef int read_sticky(Program program, Profile *profile, object choices) except -1
+cdef int set_text(
+    LeafTable leaves, uint32_t slot, const char *text, size_t length, uint8_t *leaf) except -1
+cdef int set_number(LeafTable leaves, uint32_t slot, double number, uint8_t *leaf) except -1
 cdef int set_leaves(LeafTable leaves, Profile *profile, uint8_t *leaf) except -1
 cdef object cell_values(LeafTable leaves, Profile *profile)

@@ -36,9 +36,10 @@ from whichvariant._core.json_grammar cimport (
 )
 from whichvariant._core.leaves cimport find_text
 from whichvariant._core.predicates cimport NUMBER
-from whichvariant._core.program cimport Program, TrieNode
+from whichvariant._core.program cimport Program
 from whichvariant._core.scanner cimport scan_profile
 from whichvariant._core.scratch cimport Scratch, free_scratch, new_scratch, reserve_spare
+from whichvariant._core.trie cimport TrieNode
 
 from whichvariant._core.cells import BadValue
 from whichvariant._core.coercion import shown
@@ -283,6 +284,13 @@ cdef class Evaluator:
         finally:
             self._put(scratch)
 
+    def count_events(self, events, *, now=None):
+        """How many of ``events`` meet each counter of the program: a list of ints.
+
+        Takes what `select` takes as ``events`` and ``now``, and raises EventError as it does.
+        """
+        return self._events.count(events, now)
+
     cdef bint _trusts(self, audiences) except -1:
         if audiences == "given":
             return True
@@ -364,7 +372,7 @@ cdef class Evaluator:
         cdef Scanner scanner
         reserve_spare(scratch, length + 16)
         if scan_profile(
-                &scanner, self.program, &scratch.profile, data, length, scratch.spare) == 0:
+                &scanner, &self.program.target, &scratch.profile, data, length, scratch.spare) == 0:
             return 0
         where = scanner.at - scanner.start
         if scanner.error == SCAN_SYNTAX:

@@ -58,6 +58,7 @@ cdef inline uint32_t add_lane(LaneGroup *group, const PrefixPair *pair) noexcept
     return lane
 
 
+cdef int current_level() noexcept nogil
 cdef void make_stream(
     const uint8_t *text, uint32_t length, uint32_t alignment, uint32_t *words, wv_stream *stream,
 ) noexcept nogil

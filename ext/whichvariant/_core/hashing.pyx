@@ -53,6 +53,11 @@ def set_simd_level(str name not None):
     _xxh64 = wv_xxh64_at(_level)
 
 
+cdef int current_level() noexcept nogil:
+    """The vector level in use, by number."""
+    return _level
+
+
 cdef const char *_wanted = getenv("WHICHVARIANT_SIMD")
 if _wanted != NULL and _wanted[0]:
     set_simd_level((<bytes> _wanted).decode("utf-8", "replace"))

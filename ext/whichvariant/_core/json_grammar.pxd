@@ -11,6 +11,7 @@ cdef extern from "text.h" nogil:
 
 cdef enum:
     MAX_DEPTH = 256
+    MAX_WATCHED = 8
 
 
 cdef enum ScanError:
@@ -33,6 +34,9 @@ cdef struct Scanner:
     uint32_t depth
     uint32_t node
     uint64_t wrong            # a bit per child of the profile whose value has the wrong type
+    const char *watched[MAX_WATCHED]     # the last value of each watched member, or NULL
+    size_t watched_length[MAX_WATCHED]
+    bint has_stable_id        # there is such a member, whatever it holds
     bint overflow             # some number was beyond the doubles
     ScanError error
 

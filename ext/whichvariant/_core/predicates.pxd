@@ -74,6 +74,8 @@ cdef inline size_t count_at_most(
         return 0
     while n > 1:
         half = n // 2
-        base = base + half if base[half - 1] <= key else base
+        # Written as a mask, because a compiler may make a branch of a choice, and this one cannot
+        # be foreseen.
+        base = base + (half & (0 - <size_t> (base[half - 1] <= key)))
         n -= half
     return <size_t> (base - ascending) + (base[0] <= key)

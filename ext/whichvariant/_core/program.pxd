@@ -6,28 +6,7 @@ from cpython.ref cimport PyObject
 from whichvariant._core.hashing cimport LaneGroup, PrefixPair
 from whichvariant._core.leaf_table cimport Arena, LeafTable
 from whichvariant._core.leaves cimport TextTable
-
-
-# One object of the profile that holds something the program needs.
-cdef struct TrieNode:
-    PyObject *key          # interned str, borrowed from the arena
-    const char *text
-    uint32_t length
-    int32_t slot           # -1: no leaf reads this very value
-    uint32_t first_child
-    uint32_t n_children
-    uint32_t role
-    uint32_t first_slot    # slots at or below this node are first_slot ... end_slot - 1
-    uint32_t end_slot
-    TextTable children     # key -> node number
-
-
-cdef enum Role:
-    ROLE_NONE = 0
-    ROLE_OBJECT = 1        # traits, location, session: an object or null
-    ROLE_STABLE_ID = 2
-    ROLE_STICKY = 3
-    ROLE_AUDIENCES = 4
+from whichvariant._core.trie cimport ScanTarget, TrieNode
 
 
 # Audiences walked together: `count` of them from `first` in walk order, each at most `depth` deep.
@@ -63,10 +42,19 @@ cdef class Program:
     cdef readonly tuple counters         # see Program.__init__
     cdef readonly bint has_windows
 
+    cdef ScanTarget target               # what a scanner has to know of all this
     cdef TrieNode *trie                  # node 0 is the profile
     cdef uint32_t n_trie
     cdef uint32_t device_slot            # n_slots when no rule reads the device
     cdef uint32_t *counter_slots
+
+    # The same graph as in the tables, for whoever evaluates many profiles at once: nodes test one
+    # leaf and lead to earlier nodes; node 0 is FALSE, node 1 TRUE.
+    cdef const uint32_t *node_leaf
+    cdef const uint32_t *node_low
+    cdef const uint32_t *node_high
+    cdef const uint32_t *entry           # per audience
+    cdef uint32_t n_nodes
 
     # Decision nodes, six words each: two leaves, and where to go for their bytes 00, 01, 10, 11.
     # A node is named by the position of its first word; FALSE stands at 0 and TRUE at 6, both lead
@@ -82,6 +70,8 @@ cdef class Program:
     cdef ExperienceRow *rows
     cdef uint32_t n_experiences
     cdef uint32_t n_words                # of a bitmap of experiences
+    cdef list _audiences                 # the audience of each experience, -1 for none
+    cdef uint32_t *highest               # the highest index of each experience
     cdef uint64_t *for_everyone          # bitmap: no audience, and traffic above 0
     cdef uint32_t *first_member          # per audience, and one more: into members
     cdef uint32_t *members               # experiences of each audience with traffic above 0

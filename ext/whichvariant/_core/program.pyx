@@ -19,12 +19,13 @@ from whichvariant._core.hashing cimport (
     DISTRIBUTION_EXTRA, WV_LANES, LaneGroup, PrefixPair, add_lane,
 )
 from whichvariant._core.leaf_table cimport Arena, build_text_table
+from whichvariant._core.trie cimport build_trie
 
 from whichvariant._core.leaf_table import leaf_table
+from whichvariant._core.trie import DEVICE, PROFILE_ROLES
 
-# Every bound on a count, so that no 32-bit index can wrap round; and on the segments of a path.
+# Every bound on a count, so that no 32-bit index can wrap round.
 cdef uint64_t DEF_LIMIT = (<uint64_t> 1) << 31
-MAX_PATH = 256
 
 
 cdef inline int check(bint condition, str message) except -1:
@@ -78,69 +79,12 @@ cdef class Program:
 
     cdef int _build_trie(self) except -1:
         """A tree of the profile's objects that leads to every slot, breadth first."""
-        cdef Arena arena = self._arena
-        cdef dict root = {}
-        cdef dict node
-        cdef uint32_t s, i, child
-        cdef size_t length
-        cdef TrieNode *here
+        cdef uint32_t s
         self.device_slot = self.leaves.n_slots
         for s, path in enumerate(self.leaves.paths):
-            check(2 <= len(path) <= MAX_PATH, "bad slot path")
-            for key in path:
-                check(isinstance(key, str), "bad slot path")
-            if path == ("device", "type"):
+            if path == DEVICE:
                 self.device_slot = s
-                continue
-            if path[0] == "activity":
-                continue
-            check(path[0] in ("traits", "location", "session"), "a slot outside the profile")
-            node = root
-            for key in path:
-                node = node.setdefault(key, {})
-            # None is no JSON key, so it can carry the slot among the children.
-            node[None] = s
-        for key in ("traits", "location", "session"):
-            root.setdefault(key, {})
-        for key in ("stableId", "stickyVariants", "audiences"):
-            root[key] = {}
-        roles = {
-            "traits": ROLE_OBJECT, "location": ROLE_OBJECT, "session": ROLE_OBJECT,
-            "stableId": ROLE_STABLE_ID, "stickyVariants": ROLE_STICKY,
-            "audiences": ROLE_AUDIENCES,
-        }
-        queue = [("", root)]
-        parents = []
-        i = 0
-        while i < len(queue):
-            node = queue[i][1]
-            keys = [key for key in node if key is not None]
-            parents.append((len(queue), len(keys)))
-            queue.extend((sys.intern(key), node[key]) for key in keys)
-            i += 1
-        self.n_trie = <uint32_t> len(queue)
-        self.trie = <TrieNode *> arena.take(self.n_trie, sizeof(TrieNode))
-        for i in range(self.n_trie):
-            name, node = queue[i]
-            here = &self.trie[i]
-            arena._objects.append(name)
-            here.key = <PyObject *> name
-            here.text = arena.text(name, &length)
-            here.length = <uint32_t> length
-            here.slot = node.get(None, -1)
-            here.first_child, here.n_children = parents[i]
-            here.role = roles[name] if 1 <= i <= len(roles) else ROLE_NONE
-            build_text_table(
-                &here.children, [key for key in node if key is not None],
-                list(range(here.first_child, here.first_child + here.n_children)), arena)
-        # Slots ascend by path, so those below a node are one range; children come after parents.
-        for i in range(self.n_trie - 1, -1, -1):
-            here = &self.trie[i]
-            here.first_slot = here.slot if here.slot >= 0 else self.leaves.n_slots
-            here.end_slot = here.slot + 1 if here.slot >= 0 else 0
-            for child in range(here.first_child, here.first_child + here.n_children):
-                here.first_slot = min(here.first_slot, self.trie[child].first_slot)
-                here.end_slot = max(here.end_slot, self.trie[child].end_slot)
+        self.trie = build_trie(self.leaves.paths, PROFILE_ROLES, self._arena, &self.n_trie)
         return 0
 
     cdef int _build_counters(self, list counters) except -1:
@@ -185,6 +129,8 @@ cdef class Program:
         cdef uint32_t *single = <uint32_t *> arena.take(n, sizeof(uint32_t))
         cdef uint32_t *depth = <uint32_t *> arena.take(n, sizeof(uint32_t))
         cdef uint32_t *pair = <uint32_t *> arena.take(6 * <size_t> n, sizeof(uint32_t))
+        self.n_nodes = n
+        self.node_leaf, self.node_low, self.node_high, self.entry = leaf, low, high, entry
         check(n >= 2, "the graph lacks its ends")
         for k in range(4):
             pair[6 + 2 + k] = 1
@@ -312,6 +258,7 @@ cdef class Program:
             table["highest_index"], n, 2, "experiences.highest_index")
         cdef const uint32_t *starts = <const uint32_t *> arena.copy(
             table["first_piece"], n + 1, 4, "experiences.first_piece")
+        self._audiences = []
         pieces = starts[n] if n else 0
         self.piece_limits = <uint32_t *> arena.copy(
             table["piece_limit"], pieces, 4, "experiences.piece_limit")
@@ -322,6 +269,7 @@ cdef class Program:
         self.n_records = 0
         for i in range(n):
             row = &self.rows[i]
+            self._audiences.append(audience[i])
             check(-1 <= audience[i] < <int64_t> self.n_audiences, "no such audience")
             check(traffic[i] <= (<uint64_t> 1 << 32), "traffic out of range")
             check(starts[i] < starts[i + 1] <= pieces, "an experience has no pieces")
@@ -417,9 +365,27 @@ cdef class Program:
         sticky = [i for i in range(self.n_experiences) if self.rows[i].sticky]
         build_text_table(
             &self.sticky_table, [self.experience_ids[i] for i in sticky], sticky, arena)
+        self.highest = <uint32_t *> arena.take(self.n_experiences, sizeof(uint32_t))
+        for i in range(self.n_experiences):
+            self.highest[i] = self.rows[i].highest_index
+        self.target.trie = self.trie
+        self.target.n_slots = self.leaves.n_slots
+        self.target.n_watched = 0
+        self.target.sticky_table = &self.sticky_table
+        self.target.highest = self.highest
         return 0
 
     @property
     def n_slots(self):
         """How many attribute paths the rules read."""
         return self.leaves.n_slots
+
+    def experience_audiences(self):
+        """The number of the audience that each experience asks for, -1 for none; a list."""
+        return list(self._audiences)
+
+    def highest_index(self, uint32_t experience):
+        """The highest variant index that an experience has."""
+        if experience >= self.n_experiences:
+            raise IndexError("there is no such experience")
+        return self.highest[experience]

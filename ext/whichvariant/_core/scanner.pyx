@@ -26,8 +26,8 @@ from whichvariant._core.leaves cimport find_text
 from whichvariant._core.predicates cimport (
     ARRAY_RAW, FALSE, MISSING, NULLED, NUMBER, OBJECT, TEXT, TRUE, wv_parse_number,
 )
-from whichvariant._core.program cimport (
-    ROLE_AUDIENCES, ROLE_OBJECT, ROLE_STABLE_ID, ROLE_STICKY, Program, TrieNode,
+from whichvariant._core.trie cimport (
+    ROLE_AUDIENCES, ROLE_OBJECT, ROLE_STABLE_ID, ROLE_STICKY, ROLE_WATCHED, ScanTarget, TrieNode,
 )
 
 cdef extern from "text.h" nogil:
@@ -78,7 +78,7 @@ cdef int skip_wrong(Scanner *s, uint32_t number) noexcept nogil:
 
 
 cdef int scan_sticky(
-    Scanner *s, Program program, Profile *profile, uint32_t number,
+    Scanner *s, const ScanTarget *target, Profile *profile, uint32_t number,
 ) noexcept nogil:
     """The stickyVariants object: choices for sticky experiences of this program; null is none."""
     cdef const char *text
@@ -98,7 +98,7 @@ cdef int scan_sticky(
     while more > 0:
         if read_key(s, &text, &length) < 0:
             return -1
-        row = find_text(&program.sticky_table, text, length)
+        row = find_text(target.sticky_table, text, length)
         if row < 0:
             if skip_value(s) < 0:
                 return -1
@@ -114,7 +114,7 @@ cdef int scan_sticky(
                 if number_value(text, length, &value) == 0 and value == floor(value):
                     # A choice that the experience does not have counts as none.
                     profile.overrides[row] = NO_CHOICE
-                    if 0 <= value <= <double> program.rows[row].highest_index:
+                    if 0 <= value <= <double> target.highest[row]:
                         profile.overrides[row] = <int32_t> value
             elif skip_value(s) < 0:
                 return -1
@@ -123,13 +123,13 @@ cdef int scan_sticky(
 
 
 cdef int scan_role(
-    Scanner *s, Program program, Profile *profile, const TrieNode *node, uint32_t number,
+    Scanner *s, const ScanTarget *target, Profile *profile, const TrieNode *node, uint32_t number,
 ) noexcept nogil:
     """One of the profile's own fields, `s.at` being at its value."""
     cdef const char *text
     cdef size_t length
     if node.role == ROLE_STICKY:
-        return scan_sticky(s, program, profile, number)
+        return scan_sticky(s, target, profile, number)
     if node.role == ROLE_AUDIENCES:
         text = s.at
         if skip_value(s) < 0:
@@ -137,7 +137,16 @@ cdef int scan_role(
         profile.audiences = text
         profile.audiences_length = <size_t> (s.at - text)
         return 0
+    if node.role == ROLE_WATCHED:
+        text = s.at
+        if skip_value(s) < 0:
+            return -1
+        number -= target.trie[0].n_children - target.n_watched + 1
+        s.watched[number] = text
+        s.watched_length[number] = <size_t> (s.at - text)
+        return 0
     # stableId: a text; null is as good as absent.
+    s.has_stable_id = True
     text = NULL
     length = 0
     if s.at[0] == c'"':
@@ -155,7 +164,7 @@ cdef int scan_role(
 
 
 cdef int scan_slot(
-    Scanner *s, Program program, Profile *profile, const TrieNode *node,
+    Scanner *s, const ScanTarget *target, Profile *profile, const TrieNode *node,
 ) noexcept nogil:
     """A value below traits, location or session that a rule reads, or that leads to one."""
     cdef Cell *cell = NULL
@@ -175,7 +184,7 @@ cdef int scan_slot(
         text = NULL
         kind = OBJECT
         if node.n_children:
-            if scan_object(s, program, profile, node) < 0:
+            if scan_object(s, target, profile, node) < 0:
                 return -1
         elif skip_container(s) < 0:
             return -1
@@ -217,7 +226,7 @@ cdef int scan_slot(
 
 
 cdef int scan_object(
-    Scanner *s, Program program, Profile *profile, const TrieNode *node,
+    Scanner *s, const ScanTarget *target, Profile *profile, const TrieNode *node,
 ) noexcept nogil:
     """An object with children that matter, `s.at` being at its brace; not the profile itself."""
     cdef const char *text
@@ -236,34 +245,34 @@ cdef int scan_object(
             skip_space(s)
             if s.at == s.end:
                 return fail(s, SCAN_SYNTAX, "a value")
-            if scan_slot(s, program, profile, &program.trie[child]) < 0:
+            if scan_slot(s, target, profile, &target.trie[child]) < 0:
                 return -1
         more = next_member(s, c'}')
     return more
 
 
 cdef int scan_part(
-    Scanner *s, Program program, Profile *profile, uint32_t number,
+    Scanner *s, const ScanTarget *target, Profile *profile, uint32_t number,
 ) noexcept nogil:
     """The value of the profile's child ``number``, `s.at` being at it."""
-    cdef const TrieNode *node = &program.trie[number]
+    cdef const TrieNode *node = &target.trie[number]
     s.wrong &= ~((<uint64_t> 1) << number)
     if node.role != ROLE_OBJECT:
-        return scan_role(s, program, profile, node, number)
+        return scan_role(s, target, profile, node, number)
     forget(profile, node)
     if s.at[0] == c'{':
-        return scan_object(s, program, profile, node)
+        return scan_object(s, target, profile, node)
     if s.at[0] == c'n':
         return scan_literal(s, "null", 4)
     return skip_wrong(s, number)
 
 
-cdef int scan_top(Scanner *s, Program program, Profile *profile) noexcept nogil:
+cdef int scan_top(Scanner *s, const ScanTarget *target, Profile *profile) noexcept nogil:
     cdef const char *text
     cdef size_t length
     cdef int64_t child
     cdef int more
-    cdef const TrieNode *root = &program.trie[0]
+    cdef const TrieNode *root = &target.trie[0]
     skip_space(s)
     if s.at == s.end or s.at[0] != c'{':
         return fail(s, SCAN_SYNTAX, "an object")
@@ -279,7 +288,7 @@ cdef int scan_top(Scanner *s, Program program, Profile *profile) noexcept nogil:
             skip_space(s)
             if s.at == s.end:
                 return fail(s, SCAN_SYNTAX, "a value")
-            if scan_part(s, program, profile, <uint32_t> child) < 0:
+            if scan_part(s, target, profile, <uint32_t> child) < 0:
                 return -1
         more = next_member(s, c'}')
     if more < 0:
@@ -287,24 +296,24 @@ cdef int scan_top(Scanner *s, Program program, Profile *profile) noexcept nogil:
     skip_space(s)
     if s.at != s.end:
         return fail(s, SCAN_SYNTAX, "nothing after the profile")
-    return find_wrong(s, program, profile)
+    return find_wrong(s, target, profile)
 
 
-cdef int find_wrong(Scanner *s, Program program, Profile *profile) noexcept nogil:
+cdef int find_wrong(Scanner *s, const ScanTarget *target, Profile *profile) noexcept nogil:
     """The first value of a wrong type that nothing has replaced, if there is one."""
     cdef uint32_t i
-    cdef const TrieNode *root = &program.trie[0]
+    cdef const TrieNode *root = &target.trie[0]
     for i in range(root.first_child, root.first_child + root.n_children):
         if s.wrong >> i & 1:
             s.node = i
-            return fail(s, SCAN_TYPE, "a text" if program.trie[i].role == ROLE_STABLE_ID
+            return fail(s, SCAN_TYPE, "a text" if target.trie[i].role == ROLE_STABLE_ID
                         else "an object")
     for i in range(profile.n_overridden):
         if profile.overrides[profile.overridden[i]] == WRONG_CHOICE:
             s.node = profile.overridden[i]
             return fail(s, SCAN_STICKY, "")
     if s.overflow:
-        for i in range(program.leaves.n_slots):
+        for i in range(target.n_slots):
             if profile.kinds[i] == NUMBER and not isfinite(profile.cells[i].number):
                 s.node = i
                 return fail(s, SCAN_NUMBER, "")
@@ -312,14 +321,17 @@ cdef int find_wrong(Scanner *s, Program program, Profile *profile) noexcept nogi
 
 
 cdef int scan_profile(
-    Scanner *scanner, Program program, Profile *profile, const char *data, size_t length,
+    Scanner *scanner, const ScanTarget *target, Profile *profile, const char *data, size_t length,
     char *spare,
-) noexcept:
+) noexcept nogil:
     """Scan ``data`` into ``profile``, whose kinds are all MISSING and which has no overrides.
 
     0, or -1 with ``scanner.error`` and what it needs to be named.
     """
     cdef size_t bad
+    cdef uint32_t i
+    for i in range(target.n_watched):
+        scanner.watched[i] = NULL
     scanner.start = data
     scanner.at = data
     scanner.end = data + length
@@ -330,10 +342,11 @@ cdef int scan_profile(
     scanner.node = 0
     scanner.wrong = 0
     scanner.overflow = False
+    scanner.has_stable_id = False
     scanner.error = SCAN_OK
     if not wv_is_ascii(data, length):
         bad = wv_utf8_error(data, length)
         if bad != length:
             scanner.at = data + bad
             return fail(scanner, SCAN_UTF8, "")
-    return scan_top(scanner, program, profile)
+    return scan_top(scanner, target, profile)

@@ -1,11 +1,11 @@
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from typing_extensions import disjoint_base
 
 from whichvariant._core.leaf_table import LeafTable, _Pattern
-
-MAX_PATH: Final[int]
+from whichvariant._core.trie import DEVICE as DEVICE
+from whichvariant._core.trie import PROFILE_ROLES as PROFILE_ROLES
 
 @disjoint_base
 class Program:
@@ -34,3 +34,5 @@ class Program:
     def has_windows(self) -> bool: ...
     @property
     def n_slots(self) -> int: ...
+    def experience_audiences(self) -> list[int]: ...
+    def highest_index(self, experience: int) -> int: ...

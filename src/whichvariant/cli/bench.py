@@ -15,7 +15,7 @@ import click
 import orjson
 
 from whichvariant import Engine, __version__
-from whichvariant.cli.atomic_write import write_atomically
+from whichvariant.atomic_write import write_atomically
 from whichvariant.cli.bench_report import FORMAT, compare, read_saved, report_lines
 from whichvariant.cli.inputs import blaming, open_profiles
 from whichvariant.cli.json_output import print_json

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import click
 
-from whichvariant.cli.atomic_write import is_same_file, write_atomically
+from whichvariant.atomic_write import is_same_file, write_atomically
 from whichvariant.cli.json_output import print_json
 from whichvariant.cli.options import (
     example,

@@ -11,7 +11,7 @@ import msgpack
 import orjson
 
 from whichvariant import Engine
-from whichvariant.cli.atomic_write import write_atomically
+from whichvariant.atomic_write import write_atomically
 from whichvariant.cli.compile import refuse_own_input
 from whichvariant.cli.json_output import print_json
 from whichvariant.cli.options import (

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import click
 
-from whichvariant.cli.inputs import Request, blaming, open_profiles, read_events
+from whichvariant.cli.inputs import blaming, open_profiles, read_events
 from whichvariant.cli.json_output import print_json
 from whichvariant.cli.options import (
     config_option,
@@ -18,6 +18,7 @@ from whichvariant.cli.options import (
     request_options,
 )
 from whichvariant.cli.terminal import plural, printable
+from whichvariant.columns.requests import Request
 from whichvariant.errors import InputError, ProfileError
 
 

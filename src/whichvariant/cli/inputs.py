@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 import orjson
 
 from whichvariant.cli.terminal import is_terminal
+from whichvariant.columns.requests import Request, kind_of, request_of
 from whichvariant.contracts import JsonValue
 from whichvariant.errors import DocumentError, EventError, InputError, ProfileError
 
@@ -26,17 +27,6 @@ _LIMIT = 64 * 1024 * 1024
 
 _SKIP = 1 << 20
 _BOM = b"\xef\xbb\xbf"
-# The last three are what `select --json` and `profiles export` print beside a visitor.
-_REQUEST_KEYS = frozenset({"profile", "device", "events", "experiences", "changes", "stored"})
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One visitor to select for. ``device`` and ``events`` are None where the input has none."""
-
-    profile: dict[str, JsonValue]
-    device: str | None = None
-    events: list[JsonValue] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +160,7 @@ def read_events(path: str) -> list[JsonValue]:
     if isinstance(value, dict):
         value = value.get("events", [value])
     if not isinstance(value, list):
-        raise EventError(path, f"expected a list of events, not {_kind(value)}")
+        raise EventError(path, f"expected a list of events, not {kind_of(value)}")
     return value
 
 
@@ -186,41 +176,6 @@ def parse(raw: bytes) -> JsonValue:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise ProfileError("", f"not JSON: {_reason(error)}") from None
-
-
-def request_of(value: JsonValue) -> Request:
-    """The visitor that ``value`` describes, whichever of the accepted shapes it has.
-
-    Raises:
-        InputError: it has none of them.
-    """
-    if not isinstance(value, dict):
-        hint = "; write one profile a line" if isinstance(value, list) else ""
-        raise ProfileError("", f"expected a profile, not {_kind(value)}{hint}")
-    if "data" in value and isinstance(value["data"], dict) and "id" not in value:
-        data = value["data"]
-        if "profile" not in data:
-            raise ProfileError("data", "a response without a profile")
-        return Request(_profile(data["profile"], "data.profile"))
-    if "profile" not in value or "id" in value or "stableId" in value:
-        return Request(value)
-    # A misspelt key would silently select for another visitor than the one meant.
-    unknown = [key for key in value if key not in _REQUEST_KEYS]
-    if unknown:
-        raise InputError(unknown[0], "a request has only 'profile', 'device' and 'events'")
-    device = value.get("device")
-    if device is not None and not isinstance(device, str):
-        raise InputError("device", f"expected a text, not {_kind(device)}")
-    events = value.get("events")
-    if events is not None and not isinstance(events, list):
-        raise EventError("events", f"expected a list, not {_kind(events)}")
-    return Request(_profile(value["profile"], "profile"), device, events)
-
-
-def _profile(value: JsonValue, path: str) -> dict[str, JsonValue]:
-    if not isinstance(value, dict):
-        raise ProfileError(path, f"expected an object, not {_kind(value)}")
-    return value
 
 
 def _numbered_lines(stream: BinaryIO) -> Iterator[Line]:
@@ -255,16 +210,3 @@ def _reason(error: orjson.JSONDecodeError) -> str:
     if error.doc.rstrip("\n").count("\n"):
         place = f"line {error.lineno}, {place}"
     return f"{error.msg} ({place})"
-
-
-def _kind(value: Any) -> str:
-    """What JSON calls the type of ``value``, with its article."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, (int, float)):
-        return "a number"
-    if isinstance(value, str):
-        return "a text"
-    return "a list" if isinstance(value, list) else "an object"

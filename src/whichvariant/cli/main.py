@@ -18,9 +18,11 @@ from whichvariant.cli.compile import compile_
 from whichvariant.cli.convert import convert
 from whichvariant.cli.digest import digest
 from whichvariant.cli.explain import explain
+from whichvariant.cli.generate import generate
 from whichvariant.cli.lint import lint
 from whichvariant.cli.messages import complain, one_line
 from whichvariant.cli.profiles.group import profiles
+from whichvariant.cli.replay import replay
 from whichvariant.cli.select import select
 from whichvariant.errors import WhichVariantError
 
@@ -84,7 +86,9 @@ def cli() -> None:
     """
 
 
-for _command in (select, explain, lint, compile_, convert, digest, bench, profiles):
+for _command in (
+    select, explain, lint, compile_, convert, digest, replay, generate, bench, profiles,
+):
     cli.add_command(_command)
 
 

@@ -14,7 +14,6 @@ from whichvariant.cli.inputs import (
     STDIN,
     Line,
     ProfileSource,
-    Request,
     blaming,
     open_profiles,
     read_events,
@@ -30,6 +29,7 @@ from whichvariant.cli.options import (
 )
 from whichvariant.cli.terminal import Progress, Screen, is_terminal, plural
 from whichvariant.cli.visitor_block import VisitorBlocks
+from whichvariant.columns.requests import Request
 from whichvariant.contracts import JsonValue
 from whichvariant.errors import EventError, InputError
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from whichvariant import clock
-from whichvariant.cli.atomic_write import is_same_file, writing_atomically
+from whichvariant.atomic_write import is_same_file, writing_atomically
 from whichvariant.cli.messages import complain
 from whichvariant.cli.options import example
 from whichvariant.cli.profiles.opening import (

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 _NEW_FILE_MODE = 0o666
 _PRIVATE_MODE = 0o600
@@ -117,3 +118,33 @@ def _sync_directory(directory: Path) -> None:
         pass
     finally:
         os.close(handle)
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A file to write to that appears at ``path`` when all is written, or not at all.
+
+    For what is too large to hold. On any failure, one of the caller's included, nothing is left.
+
+    Raises:
+        OSError: the directory or the disk refused; ``filename`` is ``path``.
+    """
+    target = Path(os.path.realpath(path))
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fchmod(stream.fileno(), _permissions(None))
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        if temporary is not None and error.filename not in (None, temporary):
+            raise
+        raise type(error)(error.errno, error.strerror or str(error), os.fspath(path)) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+    _sync_directory(target.parent)

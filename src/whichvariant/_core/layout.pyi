@@ -1,0 +1,26 @@
+from collections.abc import Iterable
+
+from typing_extensions import disjoint_base
+
+from whichvariant._core.program import Program
+from whichvariant._core.trie import ACTIVITY as ACTIVITY
+from whichvariant._core.trie import DEVICE as DEVICE
+from whichvariant._core.trie import RECORD_ROLES as RECORD_ROLES
+
+@disjoint_base
+class Layout:
+    def __init__(self, programs: Iterable[Program]) -> None: ...
+    @property
+    def programs(self) -> tuple[Program, ...]: ...
+    @property
+    def paths(self) -> tuple[tuple[str, ...], ...]: ...
+    @property
+    def sticky_ids(self) -> tuple[str, ...]: ...
+    @property
+    def columns_of(self) -> tuple[tuple[int, ...], ...]: ...
+    @property
+    def sticky_of(self) -> tuple[tuple[int, ...], ...]: ...
+    @property
+    def n_columns(self) -> int: ...
+    @property
+    def device_column(self) -> int: ...

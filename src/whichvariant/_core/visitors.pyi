@@ -1,0 +1,20 @@
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import disjoint_base
+
+def visitor_keys(id_starts: NDArray[np.uint64], ids: NDArray[np.uint8]) -> NDArray[np.uint64]: ...
+def tally(
+    before: NDArray[np.uint8] | NDArray[np.uint16],
+    after: NDArray[np.uint8] | NDArray[np.uint16],
+    keys: NDArray[np.uint64],
+    counts: NDArray[np.int64],
+    smallest: NDArray[np.uint64],
+    rows: NDArray[np.int64],
+    moved: NDArray[np.uint8],
+) -> None: ...
+
+@disjoint_base
+class VisitorSet:
+    def __len__(self) -> int: ...
+    def add(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]: ...
+    def keys(self) -> NDArray[np.uint64]: ...

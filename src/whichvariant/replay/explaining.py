@@ -1,0 +1,185 @@
+"""Why the first sample of each cell gets what it gets: its record, read again and explained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from whichvariant.columns import Intake
+from whichvariant.columns.arrow import without_nulls
+from whichvariant.columns.requests import Request, request_of
+from whichvariant.errors import InputError, WhichVariantError
+from whichvariant.replay.formats import open_stream, reading
+from whichvariant.replay.partial import Cell, Partial, Sample
+from whichvariant.replay.plan import Plan
+from whichvariant.replay.reading import Lines, RefusedRecord, UnitReader
+from whichvariant.replay.sources import Source
+from whichvariant.replay.stored import parsed_record, records_in
+from whichvariant.replay.work import Job
+
+if TYPE_CHECKING:
+    from whichvariant.engine import Engine
+
+Explanations = dict[Cell, dict[str, Any]]
+
+_PARTS = ("traits", "location", "session", "stickyVariants")
+
+
+def explain_samples(job: Job, plan: Plan, total: Partial) -> Explanations:
+    """For each cell, what each side says about its first sample.
+
+    Nothing where the source cannot be read twice.
+    """
+    if not job.source.rereadable:
+        return {}
+    wanted: dict[int, set[int]] = {}
+    firsts: dict[Cell, Sample] = {}
+    for cell, samples in total.samples.items():
+        firsts[cell] = samples[0]
+        wanted.setdefault(samples[0].unit, set()).add(samples[0].record)
+    requests: dict[tuple[int, int], Request] = {}
+    for unit, records in wanted.items():
+        for record, value in _records(job, unit, records):
+            with suppress(InputError):
+                requests[unit, record] = request_of(value)
+    explained: dict[tuple[int, int], dict[str, Any]] = {}
+    result: Explanations = {}
+    for cell, sample in firsts.items():
+        at = sample.unit, sample.record
+        if at not in requests:
+            continue
+        if at not in explained:
+            explained[at] = {
+                "old": _explain(job.old, requests[at], job.now),
+                "new": _explain(job.new, requests[at], job.now),
+            }
+        identifier = plan.pairs[cell[0]].id
+        result[cell] = {side: _part_of(whole, identifier) for side, whole in explained[at].items()}
+    return result
+
+
+def _explain(engine: Engine | None, request: Request, now: int) -> dict[str, Any] | None:
+    if engine is None:
+        return None
+    return engine.explain(
+        request.profile, device=request.device, events=request.events, now=now
+    ).to_dict()
+
+
+def _part_of(whole: Mapping[str, Any] | None, identifier: str) -> dict[str, Any] | None:
+    """What an explanation says about one experience, with the rule of its audience."""
+    if whole is None:
+        return None
+    part = next((e for e in whole["experiences"] if e["id"] == identifier), None)
+    if part is None:
+        return None
+    audience = next((a for a in whole["audiences"] if a["id"] == part["audience"]["id"]), None)
+    keys = ("traffic", "distribution", "sticky", "variantIndex")
+    return {
+        "outcome": part["outcome"],
+        "audience": audience,
+        **{key: part[key] for key in keys if key in part},
+    }
+
+
+# ---- records again -------------------------------------------------------------------------------
+
+
+class _Quiet:
+    """Nobody wants to know."""
+
+    def advanced(self, records: int, n_bytes: int) -> None:
+        """Nothing."""
+
+    def refused(self, record: RefusedRecord) -> None:
+        """Nothing: it was counted when the unit was read."""
+
+
+def _records(job: Job, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]:
+    """Some records of a unit as JSON values, by their numbers."""
+    source = job.source
+    form = source.files[source.units[unit].file].format
+    if source.tables or form in ("parquet", "arrow", "arrow-stream"):
+        yield from _rows(job, unit, wanted)
+    elif form == "ndjson":
+        yield from _lines(source, unit, wanted)
+    else:
+        intake = Intake(job.new, now=job.now)
+        reader = UnitReader(source, source.units[unit], intake, _Quiet(), keep_data=True)
+        first = 0
+        last = max(wanted)
+        for decided in reader:
+            if any(first <= number < intake.records for number in wanted):
+                values = records_in(form, decided.data, job.new)
+                for number, value in enumerate(values, first):
+                    if number in wanted:
+                        with suppress(ValueError):
+                            yield number, parsed_record(form, value)
+            first = intake.records
+            if first > last:
+                return
+
+
+def _lines(source: Source, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]:
+    part = source.units[unit]
+    file = source.files[part.file]
+    last = max(wanted)
+    number = 0
+    rest = b""
+    with reading(file.name), open_stream(file.name, file.compression) as stream:
+        lines = stream if file.compression else Lines(stream, part.start, part.stop)
+        while number <= last:
+            chunk = lines.read(1 << 20)
+            whole = (rest + chunk).split(b"\n")
+            rest = whole.pop() if chunk else b""
+            for line in whole:
+                if not line or line.isspace():
+                    continue
+                if number in wanted:
+                    with suppress(orjson.JSONDecodeError):
+                        yield number, orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
+                number += 1
+            if not chunk:
+                return
+
+
+def _rows(job: Job, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]:
+    source = job.source
+    intake = Intake(job.new, now=job.now)
+    reader = UnitReader(source, source.units[unit], intake, _Quiet())
+    for decided in reader:
+        for row in np.flatnonzero(np.isin(decided.records, list(wanted))).tolist():
+            with suppress(WhichVariantError, ValueError):
+                yield int(decided.records[row]), _request(decided.table.slice(row, 1))
+
+
+def _request(row: Any) -> dict[str, Any]:
+    """A row of a table as a request. A null says that there is nothing."""
+    values: dict[str, Any] = without_nulls(row.to_pylist(maps_as_pydicts="lossy")[0])
+    request: dict[str, Any] = {
+        key: _parsed(values.pop(key)) for key in ("device", "events") if key in values
+    }
+    profile: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in _PARTS:
+            profile[name] = {**_parsed(value), **profile.get(name, {})}
+        elif name.split(".", 1)[0] in _PARTS:
+            *path, last = name.split(".")
+            node = profile
+            for key in path:
+                node = node.setdefault(key, {})
+            node[last] = value
+        elif name in ("id", "stableId"):
+            profile[name] = value
+    return {"profile": profile, **request}
+
+
+def _parsed(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(("{", "[")):
+        return value
+    return json.loads(value)

@@ -1,0 +1,124 @@
+"""Workers: this process alone, or several processes that share nothing but their progress."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from whichvariant.errors import ReplayError
+from whichvariant.replay.batches import Keys
+from whichvariant.replay.work import Job, Worker
+
+Tick = Callable[[int, int], None]
+"""Called with the records and bytes read so far."""
+
+_TICK_S = 0.1
+_MOST_WORKERS = 256
+
+Task = tuple[int, Mapping[int, Keys]]
+"""A unit, and what to leave out of it."""
+
+
+def default_workers() -> int:
+    """As many as this process may use processors."""
+    return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+
+
+class _Local:
+    """The progress of this very process."""
+
+    def __init__(self, tick: Tick) -> None:
+        self._tick = tick
+        self._records = 0
+        self._bytes = 0
+
+    def advanced(self, records: int, n_bytes: int) -> None:
+        self._records += records
+        self._bytes += n_bytes
+        self._tick(self._records, self._bytes)
+
+    def must_stop(self) -> bool:
+        return False
+
+
+class _Shared:
+    """Progress in memory that processes share: records and bytes of each, and a flag to stop."""
+
+    def __init__(self, cells: Any, place: int) -> None:
+        self._cells = cells
+        self._place = 1 + 2 * place
+
+    def advanced(self, records: int, n_bytes: int) -> None:
+        self._cells[self._place] += records
+        self._cells[self._place + 1] += n_bytes
+
+    def must_stop(self) -> bool:
+        return bool(self._cells[0])
+
+
+def run_tasks(job: Job, tasks: Sequence[Task], workers: int, tick: Tick) -> None:
+    """Do all of ``tasks``; the parts are on disk then.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The run was interrupted; units that were done stay done.
+    ReplayError
+        A worker process has died.
+    WhichVariantError, OSError
+        What a unit came to grief with; the others that were under way are stopped.
+    """
+    workers = min(workers, len(tasks), _MOST_WORKERS)
+    if workers <= 1:
+        worker = Worker(job, _Local(tick))
+        for unit, excluded in tasks:
+            worker.run(unit, excluded)
+        return
+    # Not forked: threads of this process, Arrow's for one, would leave their locks behind.
+    context = multiprocessing.get_context("spawn")
+    cells = context.RawArray("q", 1 + 2 * workers)
+    places = context.Value("i", 0)
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_begin, initargs=(job, cells, places)
+    ) as pool:
+        try:
+            futures: set[Future[None]] = {
+                pool.submit(_do, unit, excluded) for unit, excluded in tasks
+            }
+            while futures:
+                done, futures = wait(futures, _TICK_S, FIRST_COMPLETED)
+                tick(sum(cells[1::2]), sum(cells[2::2]))
+                for future in done:
+                    future.result()
+        except BrokenProcessPool as error:
+            raise ReplayError(
+                "a worker process died, perhaps for want of memory; what is done is kept"
+                " where the run has a directory to resume from"
+            ) from error
+        finally:
+            # For whatever reason we leave: nobody begins another unit, and those under way end.
+            cells[0] = 1
+            pool.shutdown(cancel_futures=True)
+
+
+_worker: Worker | None = None
+
+
+def _begin(job: Job, cells: Any, places: Any) -> None:
+    """Set a worker process up. Interrupts are for the process that started it to handle."""
+    global _worker  # noqa: PLW0603  # a pool has no other place for what its workers keep
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with places.get_lock():
+        place = places.value
+        places.value += 1
+    _worker = Worker(job, _Shared(cells, place))
+
+
+def _do(unit: int, excluded: Mapping[int, Keys]) -> None:
+    assert _worker is not None
+    _worker.run(unit, excluded)

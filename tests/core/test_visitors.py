@@ -1,0 +1,90 @@
+"""Keys of visitors, and pairs of indices counted with samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import xxhash
+
+from whichvariant._core.visitors import VisitorSet, tally, visitor_keys
+
+
+def test_keys_are_xxh64_with_two_seeds():
+    ids = ["", "a", "visitor-1", "zoë", "x" * 100]
+    texts = [identifier.encode() for identifier in ids]
+    starts = np.cumsum([0, *map(len, texts)]).astype(np.uint64)
+    keys = visitor_keys(starts, np.frombuffer(b"".join(texts), np.uint8))
+    for row, text in enumerate(texts):
+        assert keys[0, row] == xxhash.xxh64_intdigest(text, 11)
+        assert keys[1, row] == xxhash.xxh64_intdigest(text, 12)
+
+
+def test_unsound_ids_are_refused():
+    ids = np.zeros(4, np.uint8)
+    for starts in ([0, 5], [0, 3, 2], []):
+        with pytest.raises(ValueError, match="ids|start"):
+            visitor_keys(np.array(starts, np.uint64), ids)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("n_before", "n_after"), [(2, 3), (3, 2), (0, 2), (2, 0), (4, 4)])
+def test_pairs_moves_and_samples(kind, n_before, n_after):
+    random = np.random.default_rng(n_before * 10 + n_after)
+    absent = np.iinfo(kind).max
+    n, n_samples = 500, 3
+    before = random.choice([*range(n_before), absent], n).astype(kind)
+    after = random.choice([*range(n_after), absent], n).astype(kind)
+    keys = random.integers(0, 1 << 63, n, np.uint64)
+    shape = (n_before + 1, n_after + 1)
+    counts = np.zeros(shape, np.int64)
+    smallest = np.full((*shape, n_samples), np.iinfo(np.uint64).max, np.uint64)
+    rows = np.full((*shape, n_samples), -1, np.int64)
+    moved = np.zeros(n, np.uint8)
+    for half in (slice(0, 250), slice(250, 500)):
+        marks = np.zeros(250, np.uint8)
+        tally(before[half], after[half], keys[half], counts, smallest, rows, marks)
+        moved[half] = marks
+    wanted = Counter(
+        (min(int(b), n_before), min(int(a), n_after)) for b, a in zip(before, after, strict=True)
+    )
+    assert {place: counts[place] for place in np.ndindex(shape) if counts[place]} == wanted
+    assert moved.tolist() == (before != after).tolist()
+    for place in np.ndindex(shape):
+        inside = [
+            int(keys[row])
+            for row in range(n)
+            if (min(int(before[row]), n_before), min(int(after[row]), n_after)) == place
+        ]
+        assert [int(key) for key in smallest[place] if key < 1 << 63] == sorted(inside)[:n_samples]
+
+
+def test_shapes_have_to_agree():
+    column = np.zeros(4, np.uint8)
+    keys = np.zeros(4, np.uint64)
+    counts = np.zeros((2, 2), np.int64)
+    smallest = np.zeros((2, 2, 1), np.uint64)
+    rows = np.zeros((2, 2, 1), np.int64)
+    with pytest.raises(ValueError, match="row"):
+        tally(column, column[:3], keys, counts, smallest, rows, column)
+    with pytest.raises(ValueError, match="shape"):
+        tally(column, column, keys, counts, smallest[:1], rows, column)
+
+
+def test_a_set_of_keys():
+    random = np.random.default_rng(1)
+    keys = random.integers(0, 60, (2, 9000), np.uint64)
+    # Keys that crowd one place of the table, and others far away.
+    keys[0, ::3] += random.integers(0, 1 << 60, 3000, np.uint64) << np.uint64(3)
+    found = VisitorSet()
+    seen = set()
+    for start in range(0, 9000, 700):
+        part = keys[:, start : start + 700]
+        first = found.add(part)
+        for row, key in enumerate(part.T.tolist()):
+            assert first[row] == (tuple(key) not in seen)
+            seen.add(tuple(key))
+    assert (0, 0) in seen
+    assert len(found) == len(seen)
+    assert {tuple(key) for key in found.keys().T.tolist()} == seen
