@@ -87,7 +87,16 @@ def cli() -> None:
 
 
 for _command in (
-    select, explain, lint, compile_, convert, digest, replay, generate, bench, profiles,
+    select,
+    explain,
+    lint,
+    compile_,
+    convert,
+    digest,
+    replay,
+    generate,
+    bench,
+    profiles,
 ):
     cli.add_command(_command)
 

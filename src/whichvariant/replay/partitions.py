@@ -18,7 +18,7 @@ import numpy as np
 
 from whichvariant import clock
 from whichvariant.columns import Intake
-from whichvariant.engine import parse_time
+from whichvariant.profiles.times import parse_time
 from whichvariant.replay.batches import Batch, Keys
 from whichvariant.replay.duplicates import contains, later_runs, sorted_keys
 from whichvariant.replay.partial import SAMPLES, Partial, UnitFacts

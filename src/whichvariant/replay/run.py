@@ -16,8 +16,8 @@ import orjson
 
 from whichvariant import clock
 from whichvariant.atomic_write import atomic_file
-from whichvariant.engine import parse_time
 from whichvariant.errors import ReplayError
+from whichvariant.profiles.times import parse_time
 from whichvariant.replay.assignments import AssignmentFormat
 from whichvariant.replay.duplicates import across_runs, digest_of
 from whichvariant.replay.explaining import explain_samples

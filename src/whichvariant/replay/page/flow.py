@@ -48,9 +48,7 @@ def flow(cells: Sequence[dict[str, Any]]) -> str:
         return ""
     for ribbon in ribbons.values():
         ribbon.height = max(ribbon.count / total * _HEIGHT, _LEAST_RIBBON)
-    ordered = sorted(
-        ribbons.values(), key=lambda r: (_rank(r.start), _rank(r.end), r.moved)
-    )
+    ordered = sorted(ribbons.values(), key=lambda r: (_rank(r.start), _rank(r.end), r.moved))
     left, left_height = _column(old, ordered, start=True)
     right, right_height = _column(new, ordered, start=False)
     height = max(left_height, right_height)

@@ -35,7 +35,7 @@ def verdict(ratio: dict[str, Any]) -> str:
         return "Nothing to test."
     p = ratio["pValue"]
     found = (
-        f'χ² = {ratio["chiSquare"]:.2f}, {plural(ratio["degreesOfFreedom"], "degree")} of freedom,'
+        f"χ² = {ratio['chiSquare']:.2f}, {plural(ratio['degreesOfFreedom'], 'degree')} of freedom,"
         f' <span class="nobreak">p = {p_value(p)}</span>'.replace("= &lt;", "&lt; ")
     )
     if ratio["suspicious"]:
