@@ -17,7 +17,9 @@ from whichvariant.cli.messages import one_line
 from whichvariant.cli.options import instant
 from whichvariant.cli.terminal import Progress, Screen, columns_of, pad, plural, printable
 
-COMMANDS = ["select", "explain", "lint", "compile", "convert", "digest", "bench"]
+COMMANDS = [
+    "select", "explain", "lint", "compile", "convert", "digest", "replay", "generate", "bench",
+]  # fmt: skip
 
 
 def test_version(run):
@@ -29,8 +31,8 @@ def test_version(run):
 def test_help_lists_the_commands_in_order_of_use(run):
     result = run("--help")
     assert result.exit_code == 0
-    listed = [line.split()[0] for line in result.stdout.split("Commands:\n")[1].splitlines()[:7]]
-    assert listed == COMMANDS
+    lines = result.stdout.split("Commands:\n")[1].splitlines()[: len(COMMANDS)]
+    assert [line.split()[0] for line in lines] == COMMANDS
     assert not any(line.endswith("...") for line in result.stdout.splitlines()[1:])
     assert "Exit codes: 0 done" in result.stdout
 
