@@ -39,6 +39,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # The kind of build is the target's business.
 unexport WHICHVARIANT_BUILD PYTHONPATH
 
+# What does not touch the core, or only through what other tests have called already: other builds
+# of the core need not see it.
+APART = --ignore=tests/store --ignore=tests/service --ignore=tests/profiles \
+	--ignore=tests/replay/test_page.py --ignore=tests/cli/test_cli_profiles.py
+
 say = @echo "==> $(1)"
 
 .PHONY: help
@@ -105,7 +110,7 @@ build: $(STAMPS)/check  ## wheel and sdist, in dist/
 debug-test: build/debug/stamp $(STAMPS)/test  ## the test suite on a core with bounds checks
 	$(call say,pytest on the debug build)
 	@PYTHONPATH=$(CURDIR)/build/debug/site $(BIN)/python -c "$$CHECK_BUILD" debug
-	@PYTHONPATH=$(CURDIR)/build/debug/site $(PYTEST) --ignore=tests/store $(ARGS)
+	@PYTHONPATH=$(CURDIR)/build/debug/site $(PYTEST) $(APART) $(ARGS)
 
 .PHONY: sanitize
 sanitize: build/sanitize/stamp $(STAMPS)/test  ## the test suite under the address and undefined-behaviour sanitizers
@@ -113,8 +118,8 @@ sanitize: build/sanitize/stamp $(STAMPS)/test  ## the test suite under the addre
 	@$(SANITIZED) $(BIN)/python -c "$$CHECK_BUILD" sanitize
 	@$(SANITIZED) WHICHVARIANT_EXAMPLES=$${WHICHVARIANT_EXAMPLES:-50} \
 		$(PYTEST) -m 'not sdk and not toolchain and not engines' \
-		--ignore=tests/benchmarks --ignore=tests/packaging \
-		--ignore=tests/typing --ignore=tests/store --ignore=tests/service $(ARGS)
+		--ignore=tests/benchmarks --ignore=tests/packaging --ignore=tests/typing \
+		--ignore=tests/replay $(APART) $(ARGS)
 
 .PHONY: fuzz-smoke
 fuzz-smoke: build/sanitize/stamp $(STAMPS)/test  ## a short run of the fuzzers under the sanitizers

@@ -237,7 +237,7 @@ def test_names_cannot_steer_the_terminal(run, space, tmp_path, visitors):
     assert "\x1b" not in result.stdout
 
 
-# ---- generate -------------------------------------------------------------------------------------
+# ---- generate ---------------------------------------------------------------------------------
 
 
 def test_generated_visitors_are_repeatable(run, space):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from whichvariant._core.visitors import VisitorSet, tally, visitor_keys
+from whichvariant._core.visitors import VisitorSet, count_shown, tally, visitor_keys
 
 
 def test_keys_are_xxh64_with_two_seeds():
@@ -24,7 +24,7 @@ def test_keys_are_xxh64_with_two_seeds():
 def test_unsound_ids_are_refused():
     ids = np.zeros(4, np.uint8)
     for starts in ([0, 5], [0, 3, 2], []):
-        with pytest.raises(ValueError, match="ids|start"):
+        with pytest.raises(ValueError, match=r"ids|start"):
             visitor_keys(np.array(starts, np.uint64), ids)
 
 
@@ -88,3 +88,26 @@ def test_a_set_of_keys():
     assert (0, 0) in seen
     assert len(found) == len(seen)
     assert {tuple(key) for key in found.keys().T.tolist()} == seen
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_what_is_shown(kind):
+    random = np.random.default_rng(2)
+    absent = np.iinfo(kind).max
+    before, after = (random.choice([0, 1, 2, 7, absent], 400).astype(kind) for _ in range(2))
+    codes_before = np.array([0, 2, 1], np.uint16)
+    codes_after = np.array([3, 1, 1, 0, 0, 0, 0, 2], np.uint16)
+    counts = np.zeros((4, 4), np.int64)
+    changed = np.zeros(400, np.uint8)
+    count_shown(before, codes_before, after, codes_after, counts, changed)
+    pairs = [
+        (
+            int(codes_before[b]) if b < 3 else 0,
+            int(codes_after[a]) if a < 8 else 0,
+        )
+        for b, a in zip(before.tolist(), after.tolist(), strict=True)
+    ]
+    assert {p: counts[p] for p in np.ndindex(4, 4) if counts[p]} == Counter(pairs)
+    assert changed.tolist() == [a != b for a, b in pairs]
+    with pytest.raises(ValueError, match="codes"):
+        count_shown(before, codes_before, after, codes_after, counts[:3, :3], changed)

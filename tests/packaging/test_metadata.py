@@ -45,7 +45,11 @@ def test_every_compiled_module_has_a_stub() -> None:
 def test_the_package_is_marked_as_typed(declared: dict[str, Any]) -> None:
     assert (ROOT / "src" / "whichvariant" / "py.typed").is_file()
     package_data = declared["tool"]["setuptools"]["package-data"]
-    assert package_data == {"whichvariant": ["py.typed"], "whichvariant._core": ["*.pyi"]}
+    assert package_data == {
+        "whichvariant": ["py.typed"],
+        "whichvariant._core": ["*.pyi"],
+        "whichvariant.replay.page": ["*.css", "*.js"],
+    }
 
 
 def test_the_source_distribution_will_hold_what_it_is_built_from() -> None:

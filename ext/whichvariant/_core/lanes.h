@@ -241,7 +241,7 @@ WV_INLINE void wv_spread_body(const uint64_t *bits, uint32_t n_words, uint8_t *o
     for (uint32_t w = 0; w < n_words; w++) {
         const uint64_t word = bits[w];
         for (int k = 0; k < 8; k++) {
-            /* Eight copies of eight bits, each keeping its own; then whatever is left becomes 255. */
+            /* Eight copies of eight bits, each keeping its own; what is left becomes 255. */
             uint64_t eight = ((word >> (8 * k)) & 0xff) * 0x0101010101010101ULL;
             eight &= 0x8040201008040201ULL;
             eight = ((eight + 0x7f7f7f7f7f7f7f7fULL) & 0x8080808080808080ULL) >> 7;

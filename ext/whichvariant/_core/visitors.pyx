@@ -110,6 +110,43 @@ def tally(
             rows[a, b, at] = i
 
 
+def count_shown(
+    const Index[:] before not None, const uint16_t[::1] codes_before not None,
+    const Index[:] after not None, const uint16_t[::1] codes_after not None,
+    int64_t[:, :] counts not None, uint8_t[::1] changed not None,
+):
+    """Count what is shown before and after, where at most one experience a side says so.
+
+    Parameters
+    ----------
+    before, after
+        The variant index of each row.
+    codes_before, codes_after
+        What each index shows; 0 for indices behind the last.
+    counts
+        [codes, codes], added to.
+    changed
+        A byte for each row, set to 1 where the two differ.
+    """
+    cdef Py_ssize_t n = before.shape[0]
+    cdef Py_ssize_t n_codes = counts.shape[0]
+    cdef size_t n_before = <size_t> codes_before.shape[0]
+    cdef size_t n_after = <size_t> codes_after.shape[0]
+    cdef Py_ssize_t i
+    cdef uint16_t a, b
+    if after.shape[0] != n or changed.shape[0] < n:
+        raise ValueError("not every row has both indices and a mark")
+    if (counts.shape[1] != n_codes or np.any(np.asarray(codes_before) >= n_codes)
+            or np.any(np.asarray(codes_after) >= n_codes) or n_codes == 0):
+        raise ValueError("there are codes that are not counted")
+    with nogil:
+        for i in range(n):
+            a = codes_before[before[i]] if before[i] < n_before else 0
+            b = codes_after[after[i]] if after[i] < n_after else 0
+            counts[a, b] += 1
+            changed[i] |= a != b
+
+
 cdef struct Key:
     uint64_t high
     uint64_t low

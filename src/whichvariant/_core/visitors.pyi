@@ -12,6 +12,14 @@ def tally(
     rows: NDArray[np.int64],
     moved: NDArray[np.uint8],
 ) -> None: ...
+def count_shown(
+    before: NDArray[np.uint8] | NDArray[np.uint16],
+    codes_before: NDArray[np.uint16],
+    after: NDArray[np.uint8] | NDArray[np.uint16],
+    codes_after: NDArray[np.uint16],
+    counts: NDArray[np.int64],
+    changed: NDArray[np.uint8],
+) -> None: ...
 
 @disjoint_base
 class VisitorSet:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +13,7 @@ import click
 
 from whichvariant import Engine
 from whichvariant.atomic_write import write_atomically
+from whichvariant.cli.messages import complain
 from whichvariant.cli.options import (
     config_option,
     example,
@@ -161,7 +164,7 @@ def replay(
         render = _renderer()
     if out is not None:
         Path(out).mkdir(parents=True, exist_ok=True)
-    with Progress("replaying") as progress:
+    with _hint_at_resuming(resume), Progress("replaying") as progress:
         report = run(
             old,
             new,
@@ -195,6 +198,17 @@ def replay(
         sys.stdout.write("\n".join(report_lines(found, screen)) + "\n")
     if any(limit["exceeded"] for limit in report.limits):
         raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _hint_at_resuming(resume: str | None) -> Iterator[None]:
+    """Say what becomes of an interrupted run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if resume is not None:
+            complain(f"interrupted; what is done is kept in {resume}, the same command goes on")
+        raise
 
 
 def with_extra() -> None:

@@ -120,7 +120,8 @@ class VisitorMix:
         ):
             name = identifier.encode()
             records.append(
-                b'{"profile":{"id":"%s","stableId":"%s","random":%r,"audiences":[],%s,%s,%s%s},%s%s}'
+                b'{"profile":{"id":"%s","stableId":"%s","random":%r,"audiences":[],'
+                b"%s,%s,%s%s},%s%s}"
                 % (
                     name,
                     name,

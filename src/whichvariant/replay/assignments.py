@@ -78,7 +78,7 @@ class _Lines:
 
     def add(self, batch: Batch) -> None:
         ids = batch.new.stable_ids()
-        new = _by_row(batch.new)
+        new = _by_row(batch.new, batch.new)
         old = None if batch.old is None else _by_row(batch.old, batch.new)
         for row, identifier in enumerate(ids):
             record: dict[str, Any] = {"stableId": identifier, "new": new[row]}
@@ -104,10 +104,9 @@ def as_arrow(batch: Batch) -> Any:
     return pa.RecordBatch.from_arrays(arrays, names)
 
 
-def _by_row(
-    result: ColumnsResult | StoredSide, new: ColumnsResult | None = None
-) -> list[dict[str, int]]:
-    engine = (result if isinstance(result, ColumnsResult) else new or result).engine  # type: ignore[union-attr]
+def _by_row(result: ColumnsResult | StoredSide, new: ColumnsResult) -> list[dict[str, int]]:
+    # Stored selections are in terms of the new side's experiences.
+    engine = (result if isinstance(result, ColumnsResult) else new).engine
     ids = engine.program.experience_ids
     absent = np.iinfo(result.variants.dtype).max
     rows: list[dict[str, int]] = [{} for _ in range(result.variants.shape[1])]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from whichvariant.contracts import AllOf, AnyOf, CounterTest, Not, Path, Rule, Test
 from whichvariant.replay.plan import Plan
+
+_ATTRIBUTES = ("traits.", "location.", "session.")
 
 
 def columns_read(plan: Plan) -> Callable[[Any], list[str] | None]:
@@ -46,6 +48,25 @@ def columns_read(plan: Plan) -> Callable[[Any], list[str] | None]:
         return sorted(found)
 
     return names
+
+
+def is_selected(path: str, names: Iterable[str]) -> bool:
+    """Whether one of ``names``, as `columns_read` gives them, covers the column ``path``."""
+    return any(path == name or path.startswith(f"{name}.") for name in names)
+
+
+def dictionary_columns(metadata: Any, names: Iterable[str]) -> list[str]:
+    """The columns of texts that repeat themselves: attributes, read as codes into a dictionary."""
+    names = [name for name in names if name == "device" or name.startswith(_ATTRIBUTES)]
+    columns = (metadata.schema.column(number) for number in range(metadata.num_columns))
+    return [
+        column.path
+        for column in columns
+        if column.physical_type == "BYTE_ARRAY"
+        and column.logical_type.type == "STRING"
+        and column.max_repetition_level == 0
+        and column.path in names
+    ]
 
 
 def _paths(rule: Rule) -> Iterator[Path | None]:

@@ -9,8 +9,8 @@ more, without them. So nothing is read twice unless there are duplicates across 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import mmap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +25,7 @@ from whichvariant.replay.batches import Keys
 RUN_RECORDS = 1 << 21
 """Records of a run: a table of their keys takes 64 MiB."""
 
-_BUCKET_KEYS = 1 << 23
+_BUCKET_KEYS = 1 << 20
 _NO_KEYS = np.empty((2, 0), np.uint64)
 
 
@@ -118,10 +118,12 @@ def write_runs(path: str, runs: list[Keys]) -> None:
     write_atomically(path, lengths.tobytes() + b"".join(run.tobytes() for run in runs))
 
 
-def read_runs(path: str) -> list[Keys]:
-    """The keys of a unit, mapped into memory rather than read."""
+def read_runs(path: str) -> tuple[mmap.mmap, list[Keys]]:
+    """The keys of a unit, mapped into memory rather than read; and the mapping."""
+    with open(path, "rb") as stream:
+        mapping = mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ)
     try:
-        whole = np.memmap(path, np.uint64, "r")
+        whole = np.frombuffer(mapping, np.uint64)
         n = int(whole[0])
         lengths = [int(length) for length in whole[1 : 1 + n]]
         at = 1 + n
@@ -131,7 +133,7 @@ def read_runs(path: str) -> list[Keys]:
             at += 2 * length
     except (ValueError, IndexError) as error:
         raise ReplayError(f"{path}: the kept keys are damaged") from error
-    return runs
+    return mapping, runs
 
 
 def across_runs(paths: Iterable[tuple[int, str]]) -> dict[int, dict[int, Keys]]:
@@ -140,18 +142,28 @@ def across_runs(paths: Iterable[tuple[int, str]]) -> dict[int, dict[int, Keys]]:
     ``paths`` are numbers of units, in order, and where their keys are kept. Keys are compared by
     ranges that fit in memory.
     """
-    return later_runs(
-        [
-            (unit, number, run)
-            for unit, path in paths
-            if os.path.exists(path)
-            for number, run in enumerate(read_runs(path))
-        ]
-    )
+    runs: list[tuple[int, int, Keys]] = []
+    mappings: list[mmap.mmap] = []
+    for unit, path in paths:
+        mapping, found = read_runs(path)
+        mappings.append(mapping)
+        runs += [(unit, number, run) for number, run in enumerate(found)]
+
+    def forget() -> None:
+        # What was looked at would stay resident until the end: all keys there are.
+        for mapping in mappings:
+            mapping.madvise(mmap.MADV_DONTNEED)
+
+    return later_runs(runs, forget)
 
 
-def later_runs(runs: Sequence[tuple[int, int, Keys]]) -> dict[int, dict[int, Keys]]:
-    """As `across_runs`, for the sorted keys of (unit, number of its run), in order."""
+def later_runs(
+    runs: Sequence[tuple[int, int, Keys]], forget: Callable[[], None] | None = None
+) -> dict[int, dict[int, Keys]]:
+    """As `across_runs`, for the sorted keys of (unit, number of its run), in order.
+
+    ``forget`` is called after each range of keys.
+    """
     runs = [run for run in runs if run[2].shape[1]]
     found: dict[int, dict[int, list[Keys]]] = {}
     if len(runs) < 2:
@@ -170,6 +182,8 @@ def later_runs(runs: Sequence[tuple[int, int, Keys]]) -> dict[int, dict[int, Key
         for owner, key in _later(keys, owner_of):
             unit, number, _ = runs[owner]
             found.setdefault(unit, {}).setdefault(number, []).append(key)
+        if forget is not None:
+            forget()
     return {
         unit: {
             number: sorted_keys(np.concatenate(several, axis=1))

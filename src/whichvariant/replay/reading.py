@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from whichvariant.columns import ColumnsResult, Intake
 from whichvariant.errors import InputError, SourceError
+from whichvariant.replay.columns_read import dictionary_columns, is_selected
 from whichvariant.replay.formats import Stream, open_stream, reading
 from whichvariant.replay.sources import Source, SourceFile, Unit
 
 ROWS = 16_384
 CHUNK_BYTES = 1 << 20
 _CHUNK_LIMIT = 80 << 20  # a record has at most 64 MiB
+_GROUP_LIMIT = 64 << 20
 
 Results = tuple[ColumnsResult, ...]
 
@@ -224,13 +226,22 @@ class UnitReader:
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(path) as file:
-            stop = file.num_row_groups if self.unit.stop is None else self.unit.stop
+            metadata = file.metadata
             names = self._columns(file.schema_arrow) if self._columns else None
+        stop = metadata.num_row_groups if self.unit.stop is None else self.unit.stop
+        texts = [] if names is None else dictionary_columns(metadata, names)
+        with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file:
             for group in range(self.unit.start, stop):
                 with reading(self.file.name, f"row group {group}"):
-                    batches = file.iter_batches(
-                        ROWS, row_groups=[group], columns=names, use_threads=False
-                    )
+                    batches: Any
+                    if _decoded_bytes(metadata, group, names) <= _GROUP_LIMIT:
+                        # Much faster than in pieces, but all of the group is in memory.
+                        table = file.read_row_group(group, columns=names, use_threads=False)
+                        batches = table.to_batches(ROWS)
+                    else:
+                        batches = file.iter_batches(
+                            ROWS, row_groups=[group], columns=names, use_threads=False
+                        )
                     yield from self._tables(batches)
 
     @contextmanager
@@ -286,6 +297,18 @@ class UnitReader:
                 yield half + offset, accepted
             return
         yield 0, table
+
+
+def _decoded_bytes(metadata: Any, group: int, names: list[str] | None) -> int:
+    """About how many bytes the columns ``names`` of a row group take in memory."""
+    found = metadata.row_group(group)
+    # A dictionary keeps repeated texts small, in the file and in memory: four bytes a row.
+    least = 4 * found.num_rows
+    return sum(
+        max(column.total_uncompressed_size, least)
+        for column in (found.column(number) for number in range(found.num_columns))
+        if names is None or is_selected(column.path_in_schema, names)
+    )
 
 
 def _copy(stream: Stream, file: IO[bytes]) -> None:

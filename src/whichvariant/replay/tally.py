@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whichvariant._core.visitors import tally
+from whichvariant._core.visitors import count_shown, tally
 from whichvariant.columns import ColumnsResult
 from whichvariant.replay.batches import Batch, StoredSide
 from whichvariant.replay.partial import SAMPLES, Partial, Sample
@@ -47,7 +47,7 @@ class Tally:
         old = _Side(batch.old, n)
         new = _Side(batch.new, n)
         moved = np.zeros(n, np.uint8)
-        changed = np.zeros(n, np.bool_)
+        changed = np.zeros(n, np.uint8)
         for number, pair in enumerate(self.plan.pairs):
             self._count_pair(number, pair, batch=batch, old=old, new=new, moved=moved)
         if isinstance(batch.old, StoredSide):
@@ -235,18 +235,31 @@ def _wide(column: Rows) -> Rows:
 
 
 def _count_spot(
-    spot: Spot, table: Rows, old: _Side, new: _Side, changed: NDArray[np.bool_]
+    spot: Spot, table: Rows, old: _Side, new: _Side, changed: NDArray[np.uint8]
 ) -> None:
     """Count what is shown in one place, before and after: [old code, new code]."""
-    after = _shown(spot.new, new)
-    before = after if old.result is None else _shown(spot.old, old)
-    differs = before != after
-    if differs.any():
-        changed |= differs
-        pairs = before.astype(np.int64) * len(spot.shown) + after
-        table += np.bincount(pairs, minlength=table.size).reshape(table.shape)
-    else:
-        table[np.diag_indices_from(table)] += np.bincount(after, minlength=len(spot.shown))
+    is_compared = old.result is not None
+    before_of = spot.old if is_compared else spot.new
+    old = old if is_compared else new
+    if len(before_of) <= 1 and len(spot.new) <= 1:
+        before, codes_before = _only(before_of, old)
+        after, codes_after = _only(spot.new, new)
+        before, after = _of_one_width(before, after)
+        count_shown(before, codes_before, after, codes_after, table, changed)
+        return
+    shown = _shown(spot.new, new)
+    was_shown = shown if not is_compared else _shown(before_of, old)
+    np.logical_or(changed, was_shown != shown, out=changed, casting="unsafe")
+    pairs = was_shown.astype(np.int64) * len(spot.shown) + shown
+    table += np.bincount(pairs, minlength=table.size).reshape(table.shape)
+
+
+def _only(experiences: Sequence[tuple[int, Rows]], side: _Side) -> tuple[Rows, Rows]:
+    """The column of the one experience that has a spot, and its codes."""
+    if not experiences:
+        return side.column(None), np.zeros(1, np.uint16)
+    number, codes = experiences[0]
+    return side.column(number), codes
 
 
 def _shown(experiences: Sequence[tuple[int, Rows]], side: _Side) -> Rows:

@@ -9,7 +9,8 @@ from typing import Any
 
 from whichvariant.replay.page.markup import plural, variant
 
-_HEIGHT = 150.0
+_MOST_HEIGHT = 150.0
+_LEAST_HEIGHT = 72.0
 _LEAST_SLOT = 34.0
 _LEAST_RIBBON = 1.5
 _MOST_NODES = 8
@@ -46,8 +47,10 @@ def flow(cells: Sequence[dict[str, Any]]) -> str:
     total = sum(ribbon.count for ribbon in ribbons.values())
     if not total:
         return ""
+    # One broad ribbon says no more than a narrow one.
+    room = min(_LEAST_HEIGHT + 26 * (len(ribbons) - 1), _MOST_HEIGHT)
     for ribbon in ribbons.values():
-        ribbon.height = max(ribbon.count / total * _HEIGHT, _LEAST_RIBBON)
+        ribbon.height = max(ribbon.count / total * room, _LEAST_RIBBON)
     ordered = sorted(ribbons.values(), key=lambda r: (_rank(r.start), _rank(r.end), r.moved))
     left, left_height = _column(old, ordered, start=True)
     right, right_height = _column(new, ordered, start=False)

@@ -19,7 +19,8 @@ _MOST_TEXT = 160
 # Control characters, the marks that turn the direction of writing, and halves of surrogate pairs,
 # which cannot be encoded: they are written out, so that a name cannot pass for another one.
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff]"
 )
 
 
@@ -54,7 +55,7 @@ def variant(index: int | None) -> str:
     return f"variant {index}" if index else "baseline"
 
 
-# ---- figures --------------------------------------------------------------------------------------
+# ---- figures -------------------------------------------------------------------------------------
 
 
 def plain(value: float | None) -> str:
@@ -84,11 +85,13 @@ def percent(share: float) -> str:
     return f"{share:.1%}".replace(".0%", "%")
 
 
-def share_of(part: int | None, whole: int) -> str:
+def share_of(part: float | None, whole: int) -> str:
     """A part of a whole in per cent, as markup."""
     if part is None or not whole:
         return "–"
-    return html.escape(percent(part / whole))
+    share = percent(part / whole)
+    # In a column of shares the decimal points stand below one another.
+    return html.escape(share if share in ("0%", "100%") or "." in share else share[:-1] + ".0%")
 
 
 def p_value(p: float | None) -> str:
@@ -103,7 +106,7 @@ def plural(count: int, word: str, words: str | None = None) -> str:
     return f"{count:,} {word if count == 1 else words or word + 's'}"
 
 
-# ---- bars -----------------------------------------------------------------------------------------
+# ---- bars ----------------------------------------------------------------------------------------
 
 
 def position(value: float) -> str:
@@ -159,7 +162,7 @@ def pair_of_bars(old: int | None, new: int, most: int) -> str:
     return drawing(inside, 16)
 
 
-# ---- tables ---------------------------------------------------------------------------------------
+# ---- tables --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,22 @@ def cell(path: str, value: int | None, kind: str = "n") -> str:
     if value is None:
         return f'<td class="{kind}">–</td>'
     return f'<td class="{kind}" data-f="{path}" data-v="{value}">{value:,}</td>'
+
+
+def size(markup: str) -> int:
+    """What markup takes in the page, in bytes."""
+    return len(markup.encode())
+
+
+def within(parts: Iterable[str], room: int) -> list[str]:
+    """The first of ``parts``, as many as ``room`` bytes hold."""
+    result = []
+    for part in parts:
+        room -= size(part)
+        if room < 0:
+            break
+        result.append(part)
+    return result
 
 
 def fold(summary: str, inside: str, classes: str = "fold") -> str:

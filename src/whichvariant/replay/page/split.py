@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from typing import Any
 
@@ -10,9 +9,9 @@ from whichvariant.replay.page.markup import (
     Column,
     drawing,
     p_value,
-    percent,
     plural,
     position,
+    share_of,
     table,
     variant,
 )
@@ -26,7 +25,9 @@ NO_SHARE = 1e-6
 
 def is_split(ratio: dict[str, Any] | None) -> bool:
     """Does the experience draw between at least two indices?"""
-    return ratio is not None and sum(share > NO_SHARE for share in ratio["shares"]) > 1
+    if ratio is None:
+        return False
+    return bool(ratio["suspicious"]) or sum(share > NO_SHARE for share in ratio["shares"]) > 1
 
 
 def verdict(ratio: dict[str, Any]) -> str:
@@ -61,9 +62,9 @@ def split(ratio: dict[str, Any], path: str) -> str:
     widest = max([*(abs(v) for v in off.values()), *errors.values(), 1e-9]) * 1.15
     lines = [
         f'<tr><th scope="row">{variant(index).capitalize()}</th>'
-        f'<td class="n">{html.escape(percent(share))}</td>'
-        f'<td class="n">{html.escape(percent(observed / drawn if drawn else 0))}</td>'
-        f'<td class="n" data-f="{path}.observed.{index}" data-v="{observed}">{observed:,}</td>'
+        f'<td class="n">{share_of(share, 1)}</td>'
+        f'<td class="n">{share_of(observed, drawn)}</td>'
+        f'<td class="n wide" data-f="{path}.observed.{index}" data-v="{observed}">{observed:,}</td>'
         f'<td class="n wide">{expected:,.1f}</td>'
         f'<td class="plot">{_row(off[index], errors[index], widest)}</td></tr>'
         for index, share, observed, expected in rows
@@ -77,7 +78,7 @@ def split(ratio: dict[str, Any], path: str) -> str:
         Column("Variant"),
         Column("Configured", "n"),
         Column("Observed", "n"),
-        Column("Visitors", "n"),
+        Column("Visitors", "n wide"),
         Column("Expected", "n wide"),
         Column(scale, "plot"),
     ]
