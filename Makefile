@@ -119,7 +119,8 @@ sanitize: build/sanitize/stamp $(STAMPS)/test  ## the test suite under the addre
 	@$(SANITIZED) WHICHVARIANT_EXAMPLES=$${WHICHVARIANT_EXAMPLES:-50} \
 		$(PYTEST) -m 'not sdk and not toolchain and not engines' \
 		--ignore=tests/benchmarks --ignore=tests/packaging --ignore=tests/typing \
-		--ignore=tests/replay $(APART) $(ARGS)
+		--ignore=tests/replay --ignore=tests/cli --ignore=tests/loading --ignore=tests/contracts \
+		$(APART) $(ARGS)
 
 .PHONY: fuzz-smoke
 fuzz-smoke: build/sanitize/stamp $(STAMPS)/test  ## a short run of the fuzzers under the sanitizers
