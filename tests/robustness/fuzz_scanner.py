@@ -18,7 +18,8 @@ disagreements. Guided by coverage::
         python tests/robustness/fuzz_scanner.py --hook hook.so --seconds 600
 
 The hook notes which places of the core ran; an input that reaches a new one is kept and mutated
-further. The first inputs are made here: ordinary profiles, and the pieces that matter to a scanner.
+further. The first inputs are those of ``corpus/``, ordinary profiles, and the pieces that matter to
+a scanner.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ import msgpack
 from columns import test_records
 from columns.profiles_of import plain_profiles, storefront
 from oracle.strategies import odd_json, seeded_case
-from robustness import test_damaged_programs, test_scanner
+from robustness import test_corpus, test_damaged_programs, test_scanner
 from robustness.support import PROFILE, TOKENS, as_json, mutate_bytes, packed_program
 
 HOOK = r"""
@@ -76,6 +77,7 @@ def write_hook(path: Path) -> None:
 def seeds() -> list[bytes]:
     """Profiles in ordinary and in odd spellings."""
     corpus = [as_json(PROFILE), b'{"stableId":"s"}', b'{"stableId":"s","traits":null}']
+    corpus += [path.read_bytes() for path in test_corpus.JSON]
     for seed in range(20):
         corpus += [odd_json(seed, visit.profile) for visit in seeded_case(seed, visits=3).visits]
     return corpus
@@ -147,7 +149,7 @@ def msgpack_seeds() -> list[bytes]:
     values += [{"stableId": "a", "traits": {"plan": one, "age": [one]}, "x": one} for one in odd]
     values += [{"profile": plain_profiles(1)[0], "device": "mobile", "events": []}]
     values += [{"data": {"profile": plain_profiles(1)[0]}}, {1: 2, "stableId": "a", (1, 2): 3}]
-    packed = []
+    packed = [path.read_bytes() for path in test_corpus.MSGPACK]
     for value in values:
         try:
             packed += [msgpack.packb(value), msgpack.packb(value, use_single_float=True)]
