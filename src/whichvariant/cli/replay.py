@@ -42,6 +42,7 @@ def _limits(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ..
 
 
 @click.command(
+    short_help="Tell what a configuration would do to stored visitors.",
     epilog=example(
         "Example:  whichvariant replay --config next.json --against live.json \\",
         "            --profiles profiles/ --html report.html --fail-if 'moved>1%'",
