@@ -48,7 +48,7 @@ def _limits(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ..
         "            --profiles profiles/ --html report.html --fail-if 'moved>1%'",
         "Exit codes: 0 done, 1 a --fail-if limit is exceeded, 2 usage or unreadable,",
         "130 interrupted.",
-    )
+    ),
 )
 @config_option
 @click.option(
