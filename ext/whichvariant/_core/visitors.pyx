@@ -229,7 +229,7 @@ cdef class VisitorSet:
                 else:
                     self._slots[at].high = high
                     self._slots[at].low = low
-                    self._n += 1
+                    self._n = self._n + 1
                     first[i] = 1
         return found
 
