@@ -149,7 +149,8 @@ def msgpack_seeds() -> list[bytes]:
     values += [{"stableId": "a", "traits": {"plan": one, "age": [one]}, "x": one} for one in odd]
     values += [{"profile": plain_profiles(1)[0], "device": "mobile", "events": []}]
     values += [{"data": {"profile": plain_profiles(1)[0]}}, {1: 2, "stableId": "a", (1, 2): 3}]
-    packed = [path.read_bytes() for path in test_corpus.MSGPACK]
+    # Not the deep ones: the library goes down further than the 256 levels that we do.
+    packed = [path.read_bytes() for path in test_corpus.MSGPACK if "deep" not in path.stem]
     for value in values:
         try:
             packed += [msgpack.packb(value), msgpack.packb(value, use_single_float=True)]
