@@ -82,11 +82,11 @@ format: $(STAMPS)/check  ## let ruff format, and fix what it can
 	@ruff check --fix .
 
 .PHONY: bench
-bench: $(STAMPS)/test  ## the benchmarks, timed, with ratios to what else one could use
+bench: $(STAMPS)/bench  ## the benchmarks, timed, with ratios to what else one could use
 	@$(BIN)/python -m pytest benchmarks -q $(ARGS)
 
 .PHONY: bench-smoke
-bench-smoke: $(STAMPS)/test  ## every benchmark once, untimed
+bench-smoke: $(STAMPS)/bench  ## every benchmark once, untimed
 	@$(BIN)/python -m pytest benchmarks -q --benchmark-disable $(ARGS)
 
 .PHONY: engines-test
@@ -216,6 +216,10 @@ $(STAMPS)/core: $(STAMPS)/build setup.py $(CORE)
 
 $(STAMPS)/test: $(STAMPS)/core
 	@$(PIP) install --group test
+	@touch $@
+
+$(STAMPS)/bench: $(STAMPS)/test
+	@$(PIP) install --group bench
 	@touch $@
 
 $(STAMPS)/check: $(STAMPS)/core
