@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _NEW_FILE_MODE = 0o666
 _PRIVATE_MODE = 0o600
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace the file at ``path`` by ``data``, as `writing_atomically` does.
+    """Replace the file at ``path`` by ``data``, as `atomic_file` does.
 
     Raises:
         OSError: the directory or the disk refused; ``filename`` is ``path``.
     """
-    with writing_atomically(path) as write:
-        write(data)
+    with atomic_file(path) as stream:
+        stream.write(data)
 
 
 @contextmanager
-def writing_atomically(
-    path: str | os.PathLike[str], *, private: bool = False
-) -> Iterator[Callable[[bytes], None]]:
+def atomic_file(path: str | os.PathLike[str], *, private: bool = False) -> Iterator[IO[bytes]]:
     """Replace the file at ``path`` by what is written: temporary file beside it, fsync, rename.
 
     On any failure, also one of whoever writes, the temporary file is removed and the old file stays
@@ -44,27 +43,25 @@ def writing_atomically(
     except FileNotFoundError:
         mode = None
     if mode is not None and not stat.S_ISREG(mode):
-        with open(target, "wb", buffering=0) as stream:
-            handle = stream.fileno()
-            yield lambda data: _write_all(handle, data)
+        with open(target, "wb") as stream:
+            yield stream
         return
 
     temporary: str | None = None
     try:
         with _named(path):
             handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
+        raw = _BlamingFile(handle, path)
         try:
-
-            def write(data: bytes) -> None:
-                with _named(path):
-                    _write_all(handle, data)
-
-            yield write
+            buffered = io.BufferedWriter(raw)
+            yield buffered
+            buffered.flush()
             with _named(path):
                 os.fchmod(handle, _PRIVATE_MODE if private and mode is None else _permissions(mode))
                 os.fsync(handle)
         finally:
-            os.close(handle)
+            # The buffer goes with it: what a failure left there is not written.
+            raw.close()
         with _named(path):
             os.replace(temporary, target)
         temporary = None
@@ -83,18 +80,24 @@ def _named(path: str | os.PathLike[str]) -> Iterator[None]:
         raise type(error)(error.errno, error.strerror or str(error), os.fspath(path)) from error
 
 
+class _BlamingFile(io.FileIO):
+    """A file whose errors blame another name than its own."""
+
+    def __init__(self, handle: int, path: str | os.PathLike[str]) -> None:
+        super().__init__(handle, "wb")
+        self._path = path
+
+    def write(self, data: Any, /) -> int:
+        with _named(self._path):
+            return os.write(self.fileno(), data)
+
+
 def is_same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Whether both names lead to the same existing file."""
     try:
         return os.path.samefile(one, other)
     except OSError:
         return False
-
-
-def _write_all(handle: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
 
 
 def _permissions(mode: int | None) -> int:
@@ -118,33 +121,3 @@ def _sync_directory(directory: Path) -> None:
         pass
     finally:
         os.close(handle)
-
-
-@contextmanager
-def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A file to write to that appears at ``path`` when all is written, or not at all.
-
-    For what is too large to hold. On any failure, one of the caller's included, nothing is left.
-
-    Raises:
-        OSError: the directory or the disk refused; ``filename`` is ``path``.
-    """
-    target = Path(os.path.realpath(path))
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fchmod(stream.fileno(), _permissions(None))
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-        temporary = None
-    except OSError as error:
-        if temporary is not None and error.filename not in (None, temporary):
-            raise
-        raise type(error)(error.errno, error.strerror or str(error), os.fspath(path)) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-    _sync_directory(target.parent)

@@ -12,7 +12,7 @@ import pytest
 from cli_cases import SPACE
 
 from whichvariant import Engine
-from whichvariant.atomic_write import write_atomically
+from whichvariant.atomic_write import atomic_file, write_atomically
 
 
 def test_compile_writes_a_program_that_loads(run, space, tmp_path):
@@ -203,3 +203,36 @@ def test_a_damaged_program_is_one_line(run, space, tmp_path):
     assert result.exit_code == 2
     assert str(program) in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_stream_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+
+    def fail() -> None:
+        with atomic_file(path) as stream:
+            stream.write(b"new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert path.read_bytes() == b"old"
+    with atomic_file(path, private=True) as stream:
+        stream.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_stream_goes_into_a_pipe_and_not_in_its_place(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with atomic_file(pipe) as stream:
+            stream.write(b"new")
+        assert os.read(reader, 10) == b"new"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)

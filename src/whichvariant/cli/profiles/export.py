@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from whichvariant import clock
-from whichvariant.atomic_write import is_same_file, writing_atomically
+from whichvariant.atomic_write import atomic_file, is_same_file
 from whichvariant.cli.messages import complain
 from whichvariant.cli.options import example
 from whichvariant.cli.profiles.opening import (
@@ -102,10 +102,13 @@ def export(
         raise click.exceptions.Exit(1)
 
 
-def _output(path: str | None) -> AbstractContextManager[Callable[[bytes], object]]:
+@contextmanager
+def _output(path: str | None) -> Iterator[Callable[[bytes], object]]:
     if path is None:
-        return nullcontext(sys.stdout.buffer.write)
-    return writing_atomically(path, private=True)
+        yield sys.stdout.buffer.write
+        return
+    with atomic_file(path, private=True) as stream:
+        yield stream.write
 
 
 async def _mention_inbox(store: EmbeddedStore) -> None:
