@@ -1,13 +1,25 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests; and tests that are coroutines."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import pathlib
 
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test that is a coroutine runs in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -166,7 +166,7 @@ def test_one_value_or_one_a_line(text, numbers, many):
 
 def test_a_line_beyond_the_limit_is_bad_and_its_rest_skipped(monkeypatch):
     monkeypatch.setattr("whichvariant.cli.inputs._LIMIT", 30)
-    monkeypatch.setattr("whichvariant.cli.inputs._SKIP", 7)
+    monkeypatch.setattr("whichvariant.columns.requests._SKIP", 7)
     long = json.dumps({"id": "v" * 100})
     source = ProfileSource(io.BytesIO(f'{{"id": 1}}\n{long}\n{{"id": 3}}\n'.encode()), "text")
     first, second, third = source

@@ -240,7 +240,7 @@ def test_strict_stops_at_the_first_broken_line():
 def test_a_line_beyond_the_limit_is_skipped(monkeypatch):
     monkeypatch.setattr(profile_import, "LINE_LIMIT", 100)
     monkeypatch.setattr("whichvariant.service.profile_lines.LINE_LIMIT", 100)
-    monkeypatch.setattr(profile_import, "_SKIP", 7)
+    monkeypatch.setattr("whichvariant.columns.requests._SKIP", 7)
 
     async def main() -> None:
         store, reports = MemoryStore(), Reports()

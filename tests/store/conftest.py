@@ -1,25 +1,14 @@
-"""Every store, for the tests that all of them have to pass; and tests that are coroutines."""
+"""Every store, for the tests that all of them have to pass."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import pathlib
 from collections.abc import Iterator
 
 import pytest
 
 from whichvariant.store import EmbeddedStore, MemoryStore, ProfileStore
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """A test that is a coroutine runs in an event loop of its own."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    names = pyfuncitem._fixtureinfo.argnames
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
-    return True
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import click
 import orjson
 
 from whichvariant.cli.terminal import is_terminal
-from whichvariant.columns.requests import Request, kind_of, request_of
+from whichvariant.columns.requests import Request, kind_of, numbered_lines, request_of
 from whichvariant.contracts import JsonValue
 from whichvariant.errors import DocumentError, EventError, InputError, ProfileError
 
@@ -25,7 +25,6 @@ STDIN = "-"
 _LIMIT = 64 * 1024 * 1024
 """The longest input in bytes: the engine's own limit for one profile."""
 
-_SKIP = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -180,16 +179,8 @@ def parse(raw: bytes) -> JsonValue:
 
 def _numbered_lines(stream: BinaryIO) -> Iterator[Line]:
     """The lines that are not blank. Of one beyond the limit only so much that it is seen to be."""
-    number = 0
-    while raw := stream.readline(_LIMIT + 2):
-        number += 1
-        if len(raw) > _LIMIT and not raw.endswith(b"\n"):
-            while (rest := stream.readline(_SKIP)) and not rest.endswith(b"\n"):
-                pass
-        if number == 1:
-            raw = raw.removeprefix(_BOM)
-        if raw and not raw.isspace():
-            yield Line(number, raw)
+    for number, raw in numbered_lines(stream, _LIMIT):
+        yield Line(number, raw)
 
 
 def _is_json(raw: bytes) -> bool:

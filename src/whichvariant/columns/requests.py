@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from whichvariant.contracts import JsonValue
 from whichvariant.errors import EventError, InputError, ProfileError
 
+_SKIP = 1 << 20
+_BOM = b"\xef\xbb\xbf"
 # The last three are what `select --json` and `profiles export` print beside a visitor.
 _REQUEST_KEYS = frozenset({"profile", "device", "events", "experiences", "changes", "stored"})
 
@@ -54,6 +57,32 @@ def _profile(value: JsonValue, path: str) -> dict[str, JsonValue]:
     if not isinstance(value, dict):
         raise ProfileError(path, f"expected an object, not {kind_of(value)}")
     return value
+
+
+class Lines(Protocol):
+    """What lines are read from: any binary file."""
+
+    def readline(self, size: int, /) -> bytes:
+        """The next line, at most so many bytes of it; empty at the end."""
+        ...
+
+
+def numbered_lines(stream: Lines, limit: int) -> Iterator[tuple[int, bytes]]:
+    """The lines of a stream that are not blank, with their numbers, counted from 1.
+
+    Of a line of more than ``limit`` bytes only so much comes that it is seen to be too long. A byte
+    order mark at the very start is no part of the first line.
+    """
+    number = 0
+    while raw := stream.readline(limit + 2):
+        number += 1
+        if len(raw) > limit and not raw.endswith(b"\n"):
+            while (rest := stream.readline(_SKIP)) and not rest.endswith(b"\n"):
+                pass
+        if number == 1:
+            raw = raw.removeprefix(_BOM)
+        if raw and not raw.isspace():
+            yield number, raw
 
 
 def kind_of(value: Any) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from whichvariant.errors import EventError
 from whichvariant.profiles import activity, session
@@ -85,8 +86,12 @@ def aggregate(
         return Step(state, None)
     packed = _pack(fresh)
     after = state.copy()
-    _apply(after, fresh, packed, rules, settings)
-    _locate(after, fresh, located)
+    # Unpacked again: traits become the profile's own values, none of the caller's.
+    own = [
+        replace(event, raw=_decode(data)) if isinstance(event.fields, IdentifyEvent) else event
+        for event, data in zip(fresh, packed, strict=True)
+    ]
+    apply_events(after, own, rules, settings, located)
     identifying = [event.index for event in fresh if isinstance(event.fields, IdentifyEvent)]
     if identifying:
         check_traits(after, identifying[-1])
@@ -112,8 +117,8 @@ def apply_events(
     settings: ProfileSettings,
     located: Located | None,
 ) -> None:
-    """Change ``state`` by events of its own history. The extent of the history stays as it is."""
-    _apply(state, events, [_encode(event.raw) for event in events], rules, settings)
+    """Change ``state`` by events that are its own. The extent of the history stays as it is."""
+    _apply(state, events, rules, settings)
     _locate(state, events, located)
 
 
@@ -123,13 +128,14 @@ def _unknown(events: Sequence[Event], messages: bytes) -> tuple[list[Event], byt
     hashes = b""
     for event in events:
         message = event.message.to_bytes(8, "little")
-        if not _holds(messages, message) and not _holds(hashes, message):
+        if not holds_message(messages, message) and not holds_message(hashes, message):
             fresh.append(event)
             hashes += message
     return fresh, hashes
 
 
-def _holds(messages: bytes, message: bytes) -> bool:
+def holds_message(messages: bytes, message: bytes) -> bool:
+    """Whether the hash ``message``, eight bytes, is one of those in ``messages``."""
     place = messages.find(message)
     while place % 8 > 0:  # found across two hashes; -1 % 8 is 7, so look at that as well
         if place < 0:
@@ -157,13 +163,12 @@ def _pack(events: Sequence[Event]) -> list[bytes]:
 def _apply(
     state: ProfileState,
     events: Sequence[Event],
-    packed: Sequence[bytes],
     rules: ActivityRules,
     settings: ProfileSettings,
 ) -> None:
     counting = bool(rules.counter_keys)
     limit = settings.history_events
-    for event, data in zip(events, packed, strict=True):
+    for event in events:
         at_ms = event.at_ms
         fields = event.fields
         if isinstance(fields, IDLE_EVENTS):
@@ -176,8 +181,7 @@ def _apply(
         if isinstance(fields, PageEvent):
             session.land(state.session, fields.properties, at_ms)
         elif isinstance(fields, IdentifyEvent):
-            # Unpacked again: the profile's own values, none of the caller's.
-            _set_traits(state, _decode(data)["traits"], at_ms)
+            _set_traits(state, event.raw["traits"], at_ms)
         elif isinstance(fields, ComponentEvent):
             _lock(state, fields, at_ms, rules)
         if counting:

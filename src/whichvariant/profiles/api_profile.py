@@ -10,7 +10,7 @@ import msgspec
 from whichvariant.errors import EventError, ProfileError
 from whichvariant.profiles import session
 from whichvariant.profiles.events import Location
-from whichvariant.profiles.json_values import check_json, pack_json
+from whichvariant.profiles.json_values import check_json, mismatch, pack_json
 from whichvariant.profiles.location import location_object
 from whichvariant.profiles.place_names import translate_location
 from whichvariant.profiles.settings import ProfileSettings
@@ -100,11 +100,10 @@ def state_of(profile: Mapping[str, Any], now_ms: int) -> ProfileState:
     try:
         read = msgspec.convert(plain, _Profile)
     except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `$")
-        if message == "Object missing required field `stableId`":
+        message, place = mismatch(error)
+        if message == "object missing required field stableId":
             raise ProfileError("stableId", "missing") from None
-        message = message[:1].lower() + message[1:].replace("`", "")
-        raise ProfileError(place.strip(".`"), message) from None
+        raise ProfileError(place.removeprefix("."), message) from None
     state = new_state(read.id or read.stable_id, 0, now_ms)
     state.stable_id = read.stable_id
     if read.random is not None:

@@ -16,7 +16,7 @@ from xxhash import xxh3_64_intdigest
 
 from whichvariant._core.coercion import shown
 from whichvariant.errors import EventError
-from whichvariant.profiles.json_values import check_json
+from whichvariant.profiles.json_values import check_json, mismatch
 from whichvariant.profiles.times import parse_time
 
 MAX_EVENTS = 1_000
@@ -296,30 +296,21 @@ def check_key(key: str, path: str, *, empty: bool = False) -> str:
 
 # ---- errors ---------------------------------------------------------------------------------
 
-_PLACE = re.compile(r" - at (`key` in )?`([^`]*)`$")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
 def _refuse(error: msgspec.ValidationError, events: Sequence[Any]) -> NoReturn:
     """Say what is wrong, and where, in the words and with the paths of this package."""
-    message = str(error)
-    place = _PLACE.search(message)
-    path = "events"
-    if place:
-        message = message[: place.start()]
-        path = _spell(place[2], events)
-        if place[1]:
-            message = f"a key is no text: {message}"
-    missing = re.fullmatch(r"Object missing required field `(.*)`", message)
+    message, place = mismatch(error)
+    path = _spell(place, events) if place else "events"
+    missing = re.fullmatch(r"object missing required field (.*)", message)
     if missing:
         path, message = f"{path}.{missing[1]}", "missing"
-    else:
-        message = message[:1].lower() + message[1:].replace("`", "")
     raise EventError(path, message)
 
 
 def _spell(place: str, events: Sequence[Any]) -> str:
-    """``$.events[1].properties.query[...]`` with the key that is meant."""
+    """``.events[1].properties.query[...]`` with the key that is meant."""
     value: Any = {"events": events}
     steps = []
     for name, index in _STEP.findall(place):

@@ -23,7 +23,7 @@ from whichvariant.profiles.state import (
     encode_state,
     new_state,
 )
-from whichvariant.profiles.times import format_time
+from whichvariant.profiles.times import iso_time
 
 BASE = 0
 """The number of the row that holds the base."""
@@ -84,7 +84,8 @@ def state_at(
     kept = state.kept
     if at_ms < kept.since_ms:
         raise HistoryUnavailable(
-            f"the kept history of the profile begins at {format_time(kept.since_ms)}"
+            "the kept history of the profile begins at "
+            + (iso_time(kept.since_ms) or f"{kept.since_ms} ms")
         )
     past, happened = _start(state, rows, rules, settings)
     for row in rows:

@@ -69,6 +69,19 @@ def pack_json(value: Any, path: str, limit: int) -> bytes:
     return packed
 
 
+def mismatch(error: msgspec.ValidationError) -> tuple[str, str]:
+    """What msgspec finds wrong, in our words, and where: ``.context.page``, or nothing."""
+    message = str(error)
+    place = _MISMATCH_PLACE.search(message)
+    if place:
+        message = message[: place.start()]
+        if place[1]:
+            message = f"a key is no text: {message}"
+    return message[:1].lower() + message[1:].replace("`", ""), place[2] if place else ""
+
+
+_MISMATCH_PLACE = re.compile(r" - at (`key` in )?`\$([^`]*)`$")
+
 _Place: TypeAlias = tuple["_Place | None", str]
 """Where a value is: the place of what holds it, and the last step. Spelt only for an error."""
 

@@ -10,7 +10,7 @@ import msgspec
 
 from whichvariant.errors import EventError
 from whichvariant.profiles.events import Event, Location
-from whichvariant.profiles.json_values import pack_json
+from whichvariant.profiles.json_values import mismatch, pack_json
 
 MAX_LOCATION_BYTES = 64 << 10
 """The largest location in a request's options, as msgpack."""
@@ -65,9 +65,8 @@ def read_location(value: Any, path: str) -> dict[str, Any]:
     try:
         return location_object(msgspec.convert(value, Location | None))
     except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `$")
-        message = message[:1].lower() + message[1:].replace("`", "")
-        raise EventError(path + place.rstrip("`"), message) from None
+        message, place = mismatch(error)
+        raise EventError(path + place, message) from None
 
 
 def supplement(location: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

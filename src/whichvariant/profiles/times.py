@@ -44,10 +44,10 @@ def parse_time(value: object) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
-def format_time(at_ms: int) -> str:
-    """A moment as ISO 8601 in UTC; as milliseconds where the calendar ends."""
+def iso_time(at_ms: int) -> str | None:
+    """A moment as ISO 8601 in UTC, to the millisecond; None beyond the years that texts have."""
     try:
         moment = _EPOCH + at_ms * _MILLISECOND
     except OverflowError:
-        return f"{at_ms} ms"
+        return None
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

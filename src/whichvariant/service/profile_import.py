@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, TypeAlias
 
+from whichvariant.columns.requests import numbered_lines
 from whichvariant.contracts.namespace import Namespace
 from whichvariant.errors import DocumentError, InputError, RecordError, StoreConflict, StoreRefused
 from whichvariant.profiles.state import decode_state
@@ -38,8 +39,6 @@ _TOGETHER = 64
 
 _TOGETHER_BYTES = 16 << 20
 _ATTEMPTS = 16
-_SKIP = 1 << 20
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(slots=True)
@@ -313,16 +312,7 @@ def _checked(entry: full_export.Profile) -> Incoming | RecordError:
 
 
 def _lines(stream: _Joined, source: str, now_ms: int) -> Iterator[_Placed]:
-    number = 0
-    while raw := stream.readline(LINE_LIMIT + 2):
-        number += 1
-        if len(raw) > LINE_LIMIT and not raw.endswith(b"\n"):
-            while (rest := stream.readline(_SKIP)) and not rest.endswith(b"\n"):
-                pass
-        if number == 1:
-            raw = raw.removeprefix(_BOM)
-        if not raw or raw.isspace():
-            continue
+    for number, raw in numbered_lines(stream, LINE_LIMIT):
         place = f"{source}:{number}" if source else f"line {number}"
         try:
             item: Incoming | InputError = read_line(raw, now_ms)

@@ -13,7 +13,6 @@ the same, but its past cannot be looked at. `full_export` keeps everything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,7 +28,7 @@ from whichvariant.profiles.events import Event, check_key, read_events
 from whichvariant.profiles.json_values import pack_json
 from whichvariant.profiles.settings import ProfileSettings
 from whichvariant.profiles.state import ProfileState, encode_state
-from whichvariant.profiles.times import parse_time
+from whichvariant.profiles.times import iso_time, parse_time
 from whichvariant.store.protocol import HistoryRow
 
 LINE_LIMIT = 64 * 1024 * 1024
@@ -42,7 +41,6 @@ _ROW_EVENTS = 50
 _ROW_BYTES = 256 << 10
 """A history is trimmed by whole rows, so an imported one has small rows."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DEVICES = frozenset({"desktop", "mobile", "tablet", "unknown"})
 _KEYS = frozenset({"profile", "device", "events", "stored", "experiences", "changes"})
 
@@ -71,11 +69,7 @@ class Incoming(NamedTuple):
 
 def iso_text(at_ms: int) -> str | int:
     """A time in ISO 8601, in UTC; the milliseconds themselves beyond the years that texts have."""
-    try:
-        moment = _EPOCH + timedelta(milliseconds=at_ms)
-    except OverflowError:
-        return at_ms
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso_time(at_ms) or at_ms
 
 
 # ---- out ----------------------------------------------------------------------------------------

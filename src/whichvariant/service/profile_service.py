@@ -23,7 +23,7 @@ from whichvariant.profiles.batch import Batch, read_batch
 from whichvariant.profiles.events import Event, check_key, read_events
 from whichvariant.profiles.identity import is_own_id, make_id, seed_of_key
 from whichvariant.profiles.location import Located, read_location, supplement, wants_location
-from whichvariant.profiles.state import new_state
+from whichvariant.profiles.state import ProfileState, new_state
 from whichvariant.profiles.times import parse_time
 from whichvariant.service.recent import Recent
 from whichvariant.service.settings import DEFAULTS, Options, ServiceSettings
@@ -183,7 +183,7 @@ class ProfileService:
             state = past
         return answer_for(state, decider, self.settings.profiles, now_ms, locale)
 
-    async def _state_at(self, work: Work, loaded: Loaded, at_ms: int) -> Any:
+    async def _state_at(self, work: Work, loaded: Loaded, at_ms: int) -> ProfileState | None:
         while True:
             rows = await work.rows(loaded)
             again = await self.store.find(work.namespace, loaded.state.id)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from whichvariant.contracts.namespace import Namespace
 from whichvariant.errors import EventError, NamespaceMismatch, ProfileNotFound
 from whichvariant.profiles import history
-from whichvariant.profiles.aggregate import aggregate, check_traits
+from whichvariant.profiles.aggregate import aggregate, check_traits, holds_message
 from whichvariant.profiles.answer import Decider
 from whichvariant.profiles.events import Event, IdentifyEvent
 from whichvariant.profiles.identity import merge
@@ -102,9 +102,7 @@ class Work:
         """The profile that a key leads to, counted by the decider's rules; or what else it is."""
         known = self._names.get(key)
         if known is not None:
-            while known.into is not None:
-                known = known.into
-            return known
+            return final(known)
         recent = None if self._recent is None else self._recent.get(self.namespace, key)
         if recent is not None:
             self.relied = True
@@ -115,9 +113,7 @@ class Work:
         loaded = self._loaded.get(found.id)
         if loaded is None:
             loaded = await self._load(decode_state(found.record), found.version)
-        while loaded.into is not None:
-            loaded = loaded.into
-        self._names[key] = loaded
+        loaded = self._names[key] = final(loaded)
         return loaded
 
     async def _load(self, state: ProfileState, version: int) -> Loaded:
@@ -176,8 +172,7 @@ class Work:
             seen.add(event.message)
             if isinstance(fields, IdentifyEvent) and fields.user_id:
                 message = event.message.to_bytes(8, "little")
-                messages = loaded.state.messages
-                if message not in (messages[i : i + 8] for i in range(0, len(messages), 8)):
+                if not holds_message(loaded.state.messages, message):
                     loaded = await self._identify(loaded, fields.user_id, event.index)
         step = aggregate(
             loaded.state, events, self.now_ms, self.decider, self.settings.profiles, located=located
