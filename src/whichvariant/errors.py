@@ -8,12 +8,14 @@
     ├── ProgramError         a compiled program is damaged, foreign, or of another version
     ├── SourceError          profiles cannot be read: ``source`` names the file, ``place`` where
     ├── ReplayError          a replay cannot go on: its state is another run's, a worker is gone
+    ├── SettingsError        a server's settings cannot be used
     ├── InputError           a value handed in at selection time; ``path`` names the place
     │   ├── ProfileError     … in the profile
     │   └── EventError       … in the events
     ├── RecordError          a stored profile's record is damaged, or of a newer version
     ├── ServiceError         a request that cannot be answered; ``code`` is the API's
     │   ├── ConfigurationNotFound   … no such organization or environment
+    │   ├── ConfigurationUnavailable  … there is to be one, but it could not be loaded so far
     │   ├── ProfileNotFound         … no such profile, or it was deleted
     │   ├── NamespaceMismatch       … the profile belongs to another organization or environment
     │   ├── ProfileOverload         … too many requests at once for one profile
@@ -100,6 +102,10 @@ class ReplayError(WhichVariantError):
     """A replay cannot begin or go on: its kept state is another run's, or a worker is gone."""
 
 
+class SettingsError(WhichVariantError):
+    """Settings of a server cannot be used; the message begins with the name of the setting."""
+
+
 class InputError(WhichVariantError):
     """A value handed in at selection time is not usable. ``path`` is its place: ``traits.age``."""
 
@@ -139,6 +145,10 @@ class ConfigurationNotFound(ServiceError):
     """There is no configuration for this organization and environment."""
 
     code = "ERR_CONFIG_NOT_FOUND"
+
+
+class ConfigurationUnavailable(ServiceError):
+    """There is to be a configuration, but it could not be loaded so far. Try again later."""
 
 
 class ProfileNotFound(ServiceError):

@@ -24,6 +24,7 @@ from whichvariant.cli.messages import complain, one_line
 from whichvariant.cli.profiles.group import profiles
 from whichvariant.cli.replay import replay
 from whichvariant.cli.select import select
+from whichvariant.cli.serve import serve
 from whichvariant.errors import WhichVariantError
 
 _FAILED = 2
@@ -93,6 +94,7 @@ for _command in (
     compile_,
     convert,
     digest,
+    serve,
     replay,
     generate,
     bench,

@@ -70,6 +70,16 @@ class Inbox:
         batch is rejected in the background.
         """
         now_ms = self._now_ms()
+        payload = self._packed(events, now_ms)
+        sequence = await self.service.store.enqueue(namespace, payload, now_ms)
+        self._arrived.set()
+        return sequence
+
+    def check(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Raise what `accept` would raise, and keep nothing."""
+        self._packed(events, self._now_ms())
+
+    def _packed(self, events: Sequence[Mapping[str, Any]], now_ms: int) -> bytes:
         read_batch(events, now_ms)
         packed = [
             pack_json(event, f"events[{number}]", MAX_EVENT_BYTES)
@@ -79,10 +89,7 @@ class Inbox:
             raise EventError(
                 "events", f"more than {MAX_REQUEST_BYTES} bytes as msgpack in one request"
             )
-        payload = _encode([msgspec.Raw(event) for event in packed])
-        sequence = await self.service.store.enqueue(namespace, payload, now_ms)
-        self._arrived.set()
-        return sequence
+        return _encode([msgspec.Raw(event) for event in packed])
 
     async def process(self, limit: int = 64) -> Processed:
         """Apply up to ``limit`` waiting batches, oldest first, and say what became of them.

@@ -1,0 +1,345 @@
+"""The server as an ASGI application.
+
+The API's endpoints are answered right here, by as little as possible: they are what a page waits
+for. Everything else is Starlette's (`pages`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from whichvariant import clock
+from whichvariant.contracts.namespace import Namespace
+from whichvariant.engine import Engine
+from whichvariant.errors import WhichVariantError
+from whichvariant.profiles.device import device_of
+from whichvariant.server.body import BodyReader, Disconnected, json_object
+from whichvariant.server.catalog import Catalog, Source
+from whichvariant.server.cors import Cors
+from whichvariant.server.endpoints import METHODS, read_query
+from whichvariant.server.envelope import INTERNAL, failure, success
+from whichvariant.server.failures import RETRY_AFTER, Refused, failure_of
+from whichvariant.server.routing import CREATE, IMPORT, PROFILE, Route, match, path_below
+from whichvariant.server.running import Running, open_store
+from whichvariant.server.settings import ServerSettings
+from whichvariant.server.traceparent import own_traceparent
+from whichvariant.store.protocol import ProfileStore
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+
+_LOG = logging.getLogger("whichvariant.server")
+
+_JSON = (b"content-type", b"application/json; charset=utf-8")
+# Answers are about one visitor at one moment.
+_NO_STORE = (b"cache-control", b"no-store")
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+
+
+class Exchange(NamedTuple):
+    """One request to the API."""
+
+    scope: Scope
+    receive: Receive
+    headers: Mapping[bytes, bytes]
+    route: Route
+    method: str
+
+
+class App:
+    """An ASGI application. Make it with `create_app`.
+
+    It starts with the lifespan events of its server, or else with the first request.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        catalog: Catalog,
+        store: ProfileStore | None,
+        sources: Sequence[Source],
+    ) -> None:
+        self.settings = settings
+        self.catalog = catalog
+        self._sources = tuple(sources)
+        self._store = store
+        self._own_store = store is None
+        self._running: Running | None = None
+        self._starting: asyncio.Lock | None = None
+        self._loaded = False
+        self._closed = False
+        self._pages: Starlette | None = None
+        self._cors = Cors(settings.cors_origins)
+        self._body = BodyReader(
+            settings.max_body_bytes, settings.body_timeout_s, 16 * settings.max_body_bytes
+        )
+        self._at_work = 0
+
+    # ---- starting and ending ------------------------------------------------------------------
+
+    async def start(self) -> Running:
+        """Open the store, load the configurations, begin what goes on in the background.
+
+        For each event loop once; what was opened is shared between them.
+        """
+        loop = asyncio.get_running_loop()
+        running = self._running
+        if running is not None and running.loop is loop:
+            return running
+        if self._starting is None or (running is not None and running.loop is not loop):
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if self._running is not None and self._running.loop is loop:
+                return self._running
+            await self.load()
+            if self._store is None:
+                self._store = open_store(self.settings)
+            self._running = Running(self.settings, self.catalog, self._store, self._sources)
+            self._running.begin()
+            return self._running
+
+    async def load(self) -> None:
+        """Load the configurations, for the first time. WhichVariantError if there is none."""
+        if self._loaded:
+            return
+        for source in self._sources:
+            await source.load(self.catalog)
+        self._loaded = True
+        # The first look at a user agent reads its patterns, which takes a while.
+        device_of("")
+
+    async def close(self) -> None:
+        """Finish what was accepted, and close the store if the app opened it."""
+        running, self._running = self._running, None
+        if running is not None and running.loop is asyncio.get_running_loop():
+            await running.end()
+        if self._own_store and self._store is not None:
+            store, self._store = self._store, None
+            await store.close()
+
+    # ---- ASGI ---------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or one lifespan."""
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+        elif kind == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            raise RuntimeError(f"unknown kind of connection: {kind}")
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self.start()
+                except WhichVariantError as error:
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                except Exception as error:  # noqa: BLE001 - whatever it is, the server hears of it
+                    _LOG.exception("the server cannot start")
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                try:
+                    await self.close()
+                except Exception as error:  # noqa: BLE001 - whatever it is, the server hears of it
+                    _LOG.exception("ending the server failed")
+                    await send({"type": "lifespan.shutdown.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        try:
+            route = match(path_below(scope))
+        except Refused as refused:
+            await self._fail(scope, send, headers, refused)
+            return
+        if route is None:
+            await self._page(scope, receive, send)
+            return
+        method: str = scope["method"]
+        if method == "OPTIONS":
+            await self._options(send, headers, METHODS[route.kind])
+            return
+        if self._at_work >= self.settings.max_requests:
+            busy = Refused(
+                503, "too many requests at once; try again later", INTERNAL, headers=(RETRY_AFTER,)
+            )
+            await self._fail(scope, send, headers, busy)
+            return
+        self._at_work += 1
+        try:
+            if method not in METHODS[route.kind]:
+                raise _wrong_method(method, METHODS[route.kind])
+            running = self._running
+            if running is None or running.loop is not asyncio.get_running_loop():
+                running = await self.start()
+            exchange = Exchange(scope, receive, headers, route, method)
+            data = await self._answer(running, exchange)
+            await self._send(send, headers, 200, success(data), self._digest(route.namespace))
+        except Disconnected:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            await self._fail(scope, send, headers, error, self._digest(route.namespace))
+        finally:
+            self._at_work -= 1
+
+    async def _answer(self, running: Running, exchange: Exchange) -> Any:
+        """The data of a request's answer."""
+        route, method = exchange.route, exchange.method
+        kind = route.kind
+        endpoints = running.endpoints
+        query = read_query(
+            exchange.scope["query_string"], types=method == "POST" and kind in _ONE_PROFILE
+        )
+        if method == "GET":
+            return _data(await endpoints.get(route, query))
+        if method == "DELETE":
+            return await endpoints.delete(route)
+        body = json_object(await self._body.read(exchange.headers, exchange.receive))
+        if kind == CREATE:
+            return _data(await endpoints.create(route, query, body, None))
+        if kind == PROFILE:
+            return _data(await endpoints.update(route, query, body, None))
+        if kind == IMPORT:
+            return await endpoints.accept(route, body)
+        return await endpoints.upsert(route, query, body)
+
+    def _digest(self, namespace: Namespace) -> Headers:
+        entry = self.catalog.find(namespace)
+        return () if entry is None or entry.engine is None else (entry.digest_header,)
+
+    # ---- answers ------------------------------------------------------------------------------
+
+    async def _send(
+        self,
+        send: Send,
+        asked: Mapping[bytes, bytes],
+        status: int,
+        body: bytes,
+        headers: Headers = (),
+    ) -> None:
+        length = (b"content-length", b"%d" % len(body))
+        trace = own_traceparent(asked.get(b"traceparent"))
+        traced = () if trace is None else ((b"traceparent", trace),)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    _JSON,
+                    length,
+                    _NO_STORE,
+                    _NO_SNIFFING,
+                    *self._cors.headers(asked),
+                    *headers,
+                    *traced,
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})
+
+    async def _fail(
+        self,
+        scope: Scope,
+        send: Send,
+        asked: Mapping[bytes, bytes],
+        error: Exception,
+        headers: Headers = (),
+    ) -> None:
+        answer = failure_of(error)
+        if not answer.expected:
+            _LOG.error("%s failed", scope["method"], exc_info=error)
+        closing: Headers = ()
+        if isinstance(error, Refused) and error.close:
+            # What is left of the body is not read, so the connection cannot go on.
+            closing = ((b"connection", b"close"),)
+        await self._send(
+            send,
+            asked,
+            answer.status,
+            failure(answer.code, answer.message),
+            (*answer.headers, *closing, *headers),
+        )
+
+    async def _options(
+        self, send: Send, headers: Mapping[bytes, bytes], methods: Sequence[str]
+    ) -> None:
+        allowed = ", ".join((*methods, "OPTIONS"))
+        answer = [(b"allow", allowed.encode()), *self._cors.preflight(headers, allowed)]
+        await send({"type": "http.response.start", "status": 204, "headers": answer})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._pages is None:
+            from whichvariant.server.pages import pages
+
+            self._pages = pages(self)
+        await self._pages(scope, receive, send)
+
+
+_ONE_PROFILE = frozenset({CREATE, PROFILE})
+
+
+def _data(answer: Any) -> dict[str, Any]:
+    return {
+        "profile": answer.profile,
+        "experiences": answer.experiences,
+        "changes": answer.changes,
+    }
+
+
+def _wrong_method(method: str, allowed: Sequence[str]) -> Refused:
+    listed = ", ".join((*allowed, "OPTIONS"))
+    return Refused(
+        405,
+        f"{method[:20]} is not for this path, only {listed}",
+        headers=((b"allow", listed.encode()),),
+    )
+
+
+def create_app(
+    settings: ServerSettings | None = None,
+    *,
+    engines: Mapping[Namespace, Engine] | None = None,
+    store: ProfileStore | None = None,
+) -> App:
+    """The server as an ASGI application, to be run by any ASGI server or mounted into another app.
+
+    Parameters
+    ----------
+    settings
+        By default `ServerSettings()`.
+    engines
+        Engines by namespace, beside those that ``settings.config`` names.
+    store
+        Where profiles live; it is not closed by the app. By default what ``settings.store`` says,
+        opened at the start and closed at the end.
+
+    Raises
+    ------
+    WhichVariantError
+        ``settings.config`` names what cannot be one.
+    """
+    from whichvariant.server.files import file_sources
+
+    settings = settings or ServerSettings()
+    catalog = Catalog(engines, clock.now_ms())
+    return App(settings, catalog, store, file_sources(settings))

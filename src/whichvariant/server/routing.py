@@ -1,0 +1,67 @@
+"""From a path to what is asked for (reference: "Endpoints")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from whichvariant.contracts.namespace import Namespace
+from whichvariant.server.failures import Refused
+
+_LONGEST_PATH = 8_192
+
+CREATE, PROFILE, UPSERT, IMPORT = "create", "profile", "upsert", "import"
+
+
+class Route(NamedTuple):
+    """One of the API's paths. ``kind`` is what its handler is found by."""
+
+    kind: str
+    namespace: Namespace
+    profile_id: str = ""
+
+
+def path_below(scope: Mapping[str, Any]) -> list[str]:
+    """The parts of a request's path below where the app is mounted, each decoded by itself.
+
+    An encoded slash belongs to its part. Refused if a part is not UTF-8.
+    """
+    raw: bytes | None = scope.get("raw_path")
+    root: str = scope.get("root_path", "")
+    if raw is None or b"%" not in raw:
+        path: str = scope["path"]
+        if root and path.startswith(root) and path[len(root) : len(root) + 1] in {"", "/"}:
+            path = path[len(root) :]
+        if len(path) > _LONGEST_PATH:
+            raise Refused(414, "the path is too long")
+        return path.split("/")
+    if len(raw) > _LONGEST_PATH:
+        raise Refused(414, "the path is too long")
+    try:
+        parts = [unquote_to_bytes(part).decode() for part in raw.split(b"?")[0].split(b"/")]
+    except UnicodeDecodeError:
+        raise Refused(400, "path: not UTF-8") from None
+    above = root.split("/") if root else [""]
+    return ["", *parts[len(above) :]] if parts[: len(above)] == above else parts
+
+
+def match(parts: list[str]) -> Route | None:
+    """The endpoint of a path, or None."""
+    count = len(parts)
+    if (
+        not 7 <= count <= 8
+        or parts[1] != "v2"
+        or parts[2] != "organizations"
+        or parts[4] != "environments"
+    ):
+        return None
+    namespace = Namespace(parts[3], parts[5])
+    noun = parts[6]
+    if count == 7:
+        if noun == "profiles":
+            return Route(CREATE, namespace)
+        return Route(UPSERT, namespace) if noun == "events" else None
+    if noun == "profiles":
+        return Route(PROFILE, namespace, parts[7]) if parts[7] else None
+    return Route(IMPORT, namespace) if noun == "import" and parts[7] == "events" else None

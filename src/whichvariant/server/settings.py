@@ -1,0 +1,106 @@
+"""What an operator can set: one table, from which flags, environment and documentation are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from whichvariant.profiles.settings import ProfileSettings
+
+if TYPE_CHECKING:
+    from whichvariant.service.settings import ServiceSettings
+
+MEMORY = "memory"
+"""The `store` that keeps profiles for as long as the process lives."""
+
+Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a server. Each can be given as a flag, in the environment and in a TOML file.
+
+    The descriptions below are what ``whichvariant serve --help`` prints.
+    """
+
+    # ---- where it listens
+    host: Annotated[str, Meta(description="The address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="The port; 0 takes a free one.")] = 8000
+    workers: Annotated[
+        int, Meta(ge=1, le=256, description="Processes that share the port and the store.")
+    ] = 1
+
+    # ---- what it decides
+    config: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Configuration: FILE, ORGANIZATION/ENVIRONMENT=FILE, or a directory of"
+            " ORGANIZATION/ENVIRONMENT folders. Documents of one environment are merged."
+        ),
+    ] = ()
+    organization: Annotated[
+        str, Meta(min_length=1, description="The organization of a plain FILE.")
+    ] = "default"
+    environment: Annotated[
+        str, Meta(min_length=1, description="The environment of a plain FILE.")
+    ] = "main"
+    strict: Annotated[
+        bool,
+        Meta(
+            description="Refuse a configuration that has errors, instead of leaving out what"
+            " they concern."
+        ),
+    ] = False
+    reload_s: Annotated[
+        float,
+        Meta(ge=0, le=86_400, description="How often files are looked at for changes; 0: never."),
+    ] = 2.0
+
+    # ---- where profiles live
+    store: Annotated[
+        str, Meta(min_length=1, description="The store's file, or 'memory' to keep nothing.")
+    ] = "whichvariant.db"
+    session_timeout_s: Annotated[
+        Seconds, Meta(description="A session ends when nothing happens for so long.")
+    ] = 1800.0
+    history_events: Annotated[
+        int, Meta(ge=1, le=100_000, description="How many events of a profile are kept.")
+    ] = 1_000
+    jurisdiction: Annotated[
+        Literal["US", "EU"] | None, Meta(description="The `jurisdiction` of profiles.")
+    ] = None
+
+    # ---- what clients may do
+    max_body_bytes: Annotated[
+        int, Meta(ge=1_024, le=64 << 20, description="The largest body of a request.")
+    ] = 2 << 20
+    body_timeout_s: Annotated[
+        Seconds, Meta(description="How long a client may take to send a body.")
+    ] = 10.0
+    max_requests: Annotated[
+        Count, Meta(description="Requests at work at once in a process; more get 503.")
+    ] = 256
+    waiting_per_profile: Annotated[
+        Count, Meta(description="Requests that may wait to change one profile; more get 429.")
+    ] = 32
+    cors_origins: Annotated[
+        tuple[str, ...], Meta(description="Origins whose pages may call; '*' is all.")
+    ] = ("*",)
+
+    def profile_settings(self) -> ProfileSettings:
+        """How profiles are kept."""
+        return ProfileSettings(
+            session_timeout_ms=max(1, round(self.session_timeout_s * 1000)),
+            history_events=self.history_events,
+            jurisdiction=self.jurisdiction,
+        )
+
+    def service_settings(self) -> ServiceSettings:
+        """Limits of the service behind the server."""
+        from whichvariant.service.settings import ServiceSettings
+
+        return ServiceSettings(
+            profiles=self.profile_settings(), waiting_per_profile=self.waiting_per_profile
+        )
