@@ -24,6 +24,7 @@ COMMANDS = [
     "compile",
     "convert",
     "digest",
+    "serve",
     "replay",
     "generate",
     "bench",
