@@ -22,6 +22,7 @@ from whichvariant.server.cors import Cors
 from whichvariant.server.endpoints import METHODS, read_query
 from whichvariant.server.envelope import INTERNAL, failure, success
 from whichvariant.server.failures import RETRY_AFTER, Refused, failure_of
+from whichvariant.server.inspector import check_inspector
 from whichvariant.server.routing import CREATE, IMPORT, PROFILE, Route, match, path_below
 from whichvariant.server.running import Running, open_store
 from whichvariant.server.settings import ServerSettings
@@ -336,10 +337,11 @@ def create_app(
     Raises
     ------
     WhichVariantError
-        ``settings.config`` names what cannot be one.
+        ``settings.config`` names what cannot be one, or settings contradict each other.
     """
     from whichvariant.server.files import file_sources
 
     settings = settings or ServerSettings()
+    check_inspector(settings)
     catalog = Catalog(engines, clock.now_ms())
     return App(settings, catalog, store, file_sources(settings))

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from whichvariant.server.envelope import INTERNAL, INVALID_DATA, failure, success
 
@@ -40,8 +40,13 @@ def pages(app: App) -> Starlette:
             return _json(200, success({"status": "ready", **data}))
         return _json(503, failure(INTERNAL, "not every configuration could be loaded yet"))
 
+    routes: list[BaseRoute] = [Route("/healthz", healthz), Route("/readyz", readyz)]
+    if app.settings.inspector:
+        from whichvariant.server.inspector.routes import inspector_routes
+
+        routes += inspector_routes(app)
     return Starlette(
-        routes=[Route("/healthz", healthz), Route("/readyz", readyz)],
+        routes=routes,
         exception_handlers={HTTPException: _refused, Exception: _failed},
     )
 

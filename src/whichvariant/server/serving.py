@@ -9,6 +9,7 @@ import msgspec
 import uvicorn
 
 from whichvariant.server.app import App, create_app
+from whichvariant.server.inspector import check_inspector
 from whichvariant.server.settings import ServerSettings
 
 _HANDED_DOWN = "WHICHVARIANT_SERVING"
@@ -18,7 +19,11 @@ _GRACE_S = 30
 
 
 def serve(settings: ServerSettings) -> None:
-    """Listen until a signal ends it. What was accepted is finished first."""
+    """Listen until a signal ends it. What was accepted is finished first.
+
+    Raises SettingsError if settings contradict each other.
+    """
+    check_inspector(settings)
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,

@@ -89,6 +89,19 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         tuple[str, ...], Meta(description="Origins whose pages may call; '*' is all.")
     ] = ("*",)
 
+    # ---- what operators may do
+    admin_token: Annotated[
+        str | None,
+        Meta(
+            min_length=16,
+            description="Who sends it as a bearer token may do what operators may.",
+            extra={"secret": True},
+        ),
+    ] = None
+    inspector: Annotated[
+        bool, Meta(description="Serve the page /inspector, which shows profiles and decisions.")
+    ] = False
+
     def profile_settings(self) -> ProfileSettings:
         """How profiles are kept."""
         return ProfileSettings(

@@ -168,20 +168,30 @@ class ProfileService:
         HistoryUnavailable if its history does not reach back that far.
         """
         decider = self.decider(namespace)
+        state, now_ms = await self.state(namespace, profile_id, decider, at=at)
+        return answer_for(state, decider, self.settings.profiles, now_ms, locale)
+
+    async def state(
+        self, namespace: Namespace, profile_id: str, decider: Decider, *, at: Any = None
+    ) -> tuple[ProfileState, int]:
+        """What `get` decides for, and the instant: a profile's state, counted by ``decider``.
+
+        ``decider`` may be another than the namespace's; what it counts that was not counted so
+        far is counted from the kept history. Raises what `get` raises.
+        """
         now_ms = self._now_ms()
         work = Work(self.store, namespace, decider, self.settings, now_ms)
         loaded = await work.existing(_checked(profile_id))
-        state = loaded.state
-        if at is not None:
-            try:
-                now_ms = parse_time(at)
-            except ValueError as error:
-                raise EventError("at", str(error)) from None
-            past = await self._state_at(work, loaded, now_ms)
-            if past is None:
-                raise ProfileNotFound("the profile did not exist yet")
-            state = past
-        return answer_for(state, decider, self.settings.profiles, now_ms, locale)
+        if at is None:
+            return loaded.state, now_ms
+        try:
+            at_ms = parse_time(at)
+        except ValueError as error:
+            raise EventError("at", str(error)) from None
+        past = await self._state_at(work, loaded, at_ms)
+        if past is None:
+            raise ProfileNotFound("the profile did not exist yet")
+        return past, at_ms
 
     async def _state_at(self, work: Work, loaded: Loaded, at_ms: int) -> ProfileState | None:
         while True:
