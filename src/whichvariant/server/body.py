@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import types
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any, TypeAlias
 
 import orjson
 
+from whichvariant.server.envelope import INTERNAL
 from whichvariant.server.failures import RETRY_AFTER, Refused
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -22,8 +24,8 @@ class Disconnected(Exception):  # noqa: N818 - named for what happened
 class BodyReader:
     """Reads bodies of at most ``limit`` bytes that arrive within ``timeout_s``.
 
-    All that are being read together take at most ``room`` bytes, as far as they exceed their first
-    piece: many slow clients must not fill the memory.
+    What is there of all unfinished bodies together takes at most ``room`` bytes: many slow clients
+    must not fill the memory.
     """
 
     def __init__(self, limit: int, timeout_s: float, room: int) -> None:
@@ -34,61 +36,59 @@ class BodyReader:
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """The body. Refused if it is too large, too slow, or of another type than JSON."""
         content_type = headers.get(b"content-type")
-        if content_type is not None:
+        if content_type is not None and content_type != b"application/json":
             self._check_type(content_type)
         if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
             raise Refused(415, "content-encoding: bodies are taken uncompressed only", close=True)
         length = headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length[:18]) > self._limit:
             raise self._too_large()
-        message = await self._receive(receive, self._timeout_s)
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            if len(body) > self._limit:
-                raise self._too_large()
-            return body
-        return await self._read_on(body, receive)
+        # Most bodies are there already, and a timeout costs more than reading them.
+        steps = receive().__await__()
+        try:
+            waited = next(steps)
+        except StopIteration as done:
+            message = done.value
+            if not message.get("more_body", False):
+                body: bytes = _checked(message).get("body", b"")
+                if len(body) > self._limit:
+                    raise self._too_large() from None
+                return body
+            step: Awaitable[Any] = _done(message)
+        else:
+            step = _go_on(steps, waited)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._read_on(step, receive)
+        except TimeoutError:
+            raise Refused(408, "the body did not arrive in time", close=True) from None
 
-    async def _read_on(self, first: bytes, receive: Receive) -> bytes:
-        until = asyncio.get_running_loop().time() + self._timeout_s
-        pieces = [first]
-        size = len(first)
-        taken = 0
+    async def _read_on(self, step: Awaitable[Any], receive: Receive) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
         try:
             while True:
-                if size > self._limit:
-                    raise self._too_large()
-                left = until - asyncio.get_running_loop().time()
-                message = await self._receive(receive, left)
+                message = _checked(await step)
                 piece: bytes = message.get("body", b"")
-                if len(piece) > self._room:
+                if size + len(piece) > self._limit:
+                    raise self._too_large()
+                more = message.get("more_body", False)
+                if more and len(piece) > self._room:
                     raise Refused(
                         503,
                         "too many large requests at once; try again later",
-                        "ERR_INTERNAL_SERVER_ERROR",
+                        INTERNAL,
                         headers=(RETRY_AFTER,),
                         close=True,
                     )
                 self._room -= len(piece)
-                taken += len(piece)
                 size += len(piece)
                 pieces.append(piece)
-                if not message.get("more_body", False):
-                    if size > self._limit:
-                        raise self._too_large()
+                if not more:
                     return b"".join(pieces)
+                step = receive()
         finally:
-            self._room += taken
-
-    async def _receive(self, receive: Receive, timeout_s: float) -> Any:
-        try:
-            async with asyncio.timeout(timeout_s):
-                message = await receive()
-        except TimeoutError:
-            raise Refused(408, "the body did not arrive in time", close=True) from None
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        return message
+            self._room += size
 
     def _check_type(self, content_type: bytes) -> None:
         kind, _, parameters = content_type.partition(b";")
@@ -108,6 +108,35 @@ class BodyReader:
 
     def _too_large(self) -> Refused:
         return Refused(413, f"the body is larger than {self._limit} bytes", close=True)
+
+
+def _checked(message: Any) -> Any:
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    return message
+
+
+async def _done(message: Any) -> Any:
+    return message
+
+
+@types.coroutine
+def _go_on(steps: Generator[Any, Any, Any], waited: Any) -> Generator[Any, Any, Any]:
+    """The rest of an awaitable that was begun by hand and now waits for ``waited``."""
+    while True:
+        try:
+            sent = yield waited
+        except GeneratorExit:
+            steps.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is theirs, a cancellation above all
+            thrown: BaseException | None = error
+        else:
+            thrown = None
+        try:
+            waited = steps.send(sent) if thrown is None else steps.throw(thrown)
+        except StopIteration as done:
+            return done.value
 
 
 def json_object(body: bytes) -> dict[str, Any]:
