@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from tests.server.conftest import SHOP, client_of
+from tests.server.events import page
 
+from whichvariant.server import App
 from whichvariant.server.body import BodyReader, Disconnected
 from whichvariant.server.failures import Refused
 
@@ -152,3 +155,25 @@ async def test_types_refused(header: bytes, value: bytes) -> None:
 )
 async def test_types_taken(value: bytes) -> None:
     assert await reader().read({b"content-type": value}, arriving(b"{}")) == b"{}"
+
+
+async def test_slow_clients_do_not_keep_others_out(make_app: Callable[..., App]) -> None:
+    app = make_app(max_requests=2)
+    await app.start()
+    path = f"/v2/organizations/{SHOP.organization}/environments/{SHOP.environment}/profiles"
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+    never = asyncio.Event()
+
+    async def receive() -> Any:
+        await never.wait()
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    slow = [asyncio.create_task(app({**scope}, receive, send)) for _ in range(10)]
+    async with client_of(app) as client:
+        answer = await client.post("/profiles", json={"events": [page()]})
+    assert answer.status_code == 200
+    for task in slow:
+        task.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)

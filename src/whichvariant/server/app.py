@@ -179,11 +179,9 @@ class App:
         if method == "OPTIONS":
             await self._options(send, headers, METHODS[route.kind])
             return
+        failed: Exception | None = None
         if self._at_work >= self.settings.max_requests:
-            busy = Refused(
-                503, "too many requests at once; try again later", INTERNAL, headers=(RETRY_AFTER,)
-            )
-            await self._fail(scope, send, headers, busy)
+            await self._fail(scope, send, headers, _too_busy())
             return
         self._at_work += 1
         try:
@@ -193,14 +191,19 @@ class App:
             if running is None or running.loop is not asyncio.get_running_loop():
                 running = await self.start()
             exchange = Exchange(scope, receive, headers, route, method)
-            data = await self._answer(running, exchange)
-            await self._send(send, headers, 200, success(data), self._digest(route.namespace))
+            answer = success(await self._answer(running, exchange))
         except Disconnected:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            await self._fail(scope, send, headers, error, self._digest(route.namespace))
+            failed = error
         finally:
             self._at_work -= 1
+        # A client may take its time to read: that is no work.
+        digest = self._digest(route.namespace)
+        if failed is None:
+            await self._send(send, headers, 200, answer, digest)
+        else:
+            await self._fail(scope, send, headers, failed, digest)
 
     async def _answer(self, running: Running, exchange: Exchange) -> Any:
         """The data of a request's answer."""
@@ -214,7 +217,7 @@ class App:
             return _data(await endpoints.get(route, query))
         if method == "DELETE":
             return await endpoints.delete(route)
-        body = json_object(await self._body.read(exchange.headers, exchange.receive))
+        body = await self._read(exchange)
         if kind == CREATE:
             return _data(await endpoints.create(route, query, body, None))
         if kind == PROFILE:
@@ -222,6 +225,17 @@ class App:
         if kind == IMPORT:
             return await endpoints.accept(route, body)
         return await endpoints.upsert(route, query, body)
+
+    async def _read(self, exchange: Exchange) -> dict[str, Any]:
+        # Who is still sending is not at work: a few slow clients must not keep the others out.
+        self._at_work -= 1
+        try:
+            body = await self._body.read(exchange.headers, exchange.receive)
+        finally:
+            self._at_work += 1
+        if self._at_work > self.settings.max_requests:
+            raise _too_busy()
+        return json_object(body)
 
     def _digest(self, namespace: Namespace) -> Headers:
         entry = self.catalog.find(namespace)
@@ -305,6 +319,11 @@ def _data(answer: Any) -> dict[str, Any]:
         "experiences": answer.experiences,
         "changes": answer.changes,
     }
+
+
+def _too_busy() -> Refused:
+    message = "too many requests at once; try again later"
+    return Refused(503, message, INTERNAL, headers=(RETRY_AFTER,))
 
 
 def _wrong_method(method: str, allowed: Sequence[str]) -> Refused:
