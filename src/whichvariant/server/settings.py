@@ -91,9 +91,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     # ---- what operators may do
     admin_token: Annotated[
-        str | None,
+        Annotated[str, Meta(min_length=16)] | None,
         Meta(
-            min_length=16,
             description="Who sends it as a bearer token may do what operators may.",
             extra={"secret": True},
         ),
