@@ -289,6 +289,29 @@ async def test_a_sound_store_verifies(store: ProfileStore) -> None:
     assert await store.verify() == []
 
 
+async def test_the_pulse_counts_what_waits(store: ProfileStore) -> None:
+    pulse = await store.pulse()
+    assert (pulse.waiting, pulse.oldest_ms, pulse.rejected) == (0, None, 0)
+    first = await store.enqueue(HERE, b"a", 500)
+    second = await store.enqueue(THERE, b"b", 700)
+    third = await store.enqueue(HERE, b"c", 900)
+    pulse = await store.pulse()
+    assert (pulse.waiting, pulse.oldest_ms, pulse.rejected) == (3, 500, 0)
+    # Being claimed is no way out of the inbox.
+    await store.claim("me", 1, 1_000, 1_000)
+    assert (await store.pulse()).waiting == 3
+    await store.reject(first, "no use", 1_000)
+    await store.commit(Transaction(THERE, finishes=(second,)))
+    pulse = await store.pulse()
+    assert (pulse.waiting, pulse.oldest_ms, pulse.rejected) == (1, 900, 1)
+    await store.commit(Transaction(HERE, finishes=(third,)))
+    await store.discard([first])
+    pulse = await store.pulse()
+    assert (pulse.waiting, pulse.oldest_ms, pulse.rejected) == (0, None, 0)
+    assert pulse.trouble == ""
+    assert pulse.size_bytes == sum((await store.stats()).files.values())
+
+
 async def test_stats_count(store: ProfileStore) -> None:
     assert (await store.stats()).namespaces == ()
     await every_kind(store)
@@ -322,6 +345,7 @@ async def test_a_closed_store_refuses(store: ProfileStore, tmp_path: pathlib.Pat
         store.scan,
         store.scan_names,
         store.stats,
+        store.pulse,
         store.compact,
         store.verify,
         lambda: store.backup(tmp_path / "copy"),

@@ -41,6 +41,7 @@ from whichvariant.store.protocol import (
     Place,
     ProfileRow,
     Progress,
+    Pulse,
     RejectedItem,
     StoreStats,
     Transaction,
@@ -166,6 +167,17 @@ class EmbeddedStore:
             with self._reading() as reads:
                 return reads.stats(self._path, trouble)
 
+        return await asyncio.to_thread(count)
+
+    async def pulse(self) -> Pulse:
+        self._check_usable()
+        trouble = "" if self._group is None else self._group.trouble
+
+        def count() -> Pulse:
+            with self._reading() as reads:
+                return reads.pulse(self._path, trouble)
+
+        # A long queue takes a while to count.
         return await asyncio.to_thread(count)
 
     # ---- writing ---------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ from whichvariant.store.protocol import (
     Place,
     ProfileRow,
     Progress,
+    Pulse,
     Put,
     RejectedItem,
     StoreStats,
@@ -330,6 +331,12 @@ class MemoryStore:
                 if any(row[1:]):
                     rows.append(row)
             return StoreStats(tuple(rows), {}, 0, "memory", 0)
+
+    async def pulse(self) -> Pulse:
+        self._check_open()
+        with self._lock:
+            oldest = min((item.received_ms for item in self._inbox.values()), default=None)
+            return Pulse(len(self._inbox), oldest, len(self._rejected), 0)
 
     async def compact(self, *, rebuild: bool = False) -> None:
         self._check_open()

@@ -215,6 +215,22 @@ class StoreStats(NamedTuple):
     trouble: str = ""
 
 
+class Pulse(NamedTuple):
+    """What a store can say of itself in no time, to be asked again and again.
+
+    ``waiting`` counts the items of the inbox, claimed ones included; ``oldest_ms`` is when the
+    oldest of them was received, None if there is none. ``rejected`` counts what could not be
+    processed. ``size_bytes`` is that of the files, 0 where a store has none. ``trouble`` is as in
+    `StoreStats`.
+    """
+
+    waiting: int
+    oldest_ms: int | None
+    rejected: int
+    size_bytes: int
+    trouble: str = ""
+
+
 class Damage(NamedTuple):
     """One thing that ``verify`` found. ``place`` is a page, a profile, a key or a table."""
 
@@ -326,6 +342,10 @@ class ProfileStore(Protocol):
 
     async def stats(self) -> StoreStats:
         """How much there is. Counts everything, so it takes a while for a large store."""
+        ...
+
+    async def pulse(self) -> Pulse:
+        """What monitoring asks for: it proves that the store answers, and looks at no profile."""
         ...
 
     async def compact(self, *, rebuild: bool = False) -> None:

@@ -27,6 +27,7 @@ from whichvariant.store.protocol import (
     NamespaceStats,
     Place,
     ProfileRow,
+    Pulse,
     RejectedItem,
     StoreStats,
     Tombstone,
@@ -299,12 +300,18 @@ class Reads:
             )
             free = self.connection.pragma("freelist_count") * self.connection.pragma("page_size")
             version = self.connection.pragma("user_version")
-        files = {}
-        for beside in (path, f"{path}-wal", f"{path}-shm", f"{path}-lock"):
-            with contextlib.suppress(FileNotFoundError):
-                files[beside] = os.stat(beside).st_size
+        files = _sizes_bytes(path)
         engine = f"SQLite {apsw.sqlite_lib_version()}"
         return StoreStats(tuple(rows), files, free, engine, version, trouble)
+
+    def pulse(self, path: str, trouble: str) -> Pulse:
+        """How long the queue is, and how large the files."""
+        with self._snapshot():
+            waiting = self._execute("SELECT count(*) FROM inbox").get
+            # The oldest by number: the time is no key, and to read it everywhere takes long.
+            oldest = self._execute("SELECT received_ms FROM inbox ORDER BY sequence LIMIT 1").get
+            rejected = self._execute("SELECT count(*) FROM rejected").get
+        return Pulse(waiting, oldest, rejected, sum(_sizes_bytes(path).values()), trouble)
 
     def _count(self, table: str, condition: str = "") -> Counter[int]:
         rows = self._execute(
@@ -362,3 +369,12 @@ def _limit(limit: int) -> int:
 
 def _damaged_profile(key: str) -> StoreDamaged:
     return StoreDamaged(f"the profile {key!r} is damaged in the store")
+
+
+def _sizes_bytes(path: str) -> dict[str, int]:
+    """Sizes of the store's files, by path."""
+    sizes = {}
+    for beside in (path, f"{path}-wal", f"{path}-shm", f"{path}-lock"):
+        with contextlib.suppress(FileNotFoundError):
+            sizes[beside] = os.stat(beside).st_size
+    return sizes
