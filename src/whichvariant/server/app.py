@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from whichvariant import clock
 from whichvariant.contracts.namespace import Namespace
 from whichvariant.engine import Engine
-from whichvariant.errors import WhichVariantError
+from whichvariant.errors import SettingsError, WhichVariantError
 from whichvariant.profiles.device import device_of
 from whichvariant.server.body import BodyReader, Disconnected, json_object
 from whichvariant.server.catalog import Catalog, Source
@@ -23,6 +25,8 @@ from whichvariant.server.endpoints import METHODS, read_query
 from whichvariant.server.envelope import INTERNAL, failure, success
 from whichvariant.server.failures import RETRY_AFTER, Refused, failure_of
 from whichvariant.server.inspector import check_inspector
+from whichvariant.server.metrics import OTHER, Shared, endpoint_of
+from whichvariant.server.observing import Observer
 from whichvariant.server.routing import CREATE, IMPORT, PROFILE, Route, match, path_below
 from whichvariant.server.running import Running, open_store
 from whichvariant.server.settings import ServerSettings
@@ -31,6 +35,8 @@ from whichvariant.store.protocol import ProfileStore
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+
+    from whichvariant.server.tracing import Tracing
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -83,6 +89,16 @@ class App:
             settings.max_body_bytes, settings.body_timeout_s, 16 * settings.max_body_bytes
         )
         self._at_work = 0
+        self.stopping = False
+        self.observer = Observer(settings)
+        self.shared: Shared | None = None
+        if self.observer.metrics is not None:
+            self.shared = Shared(self.observer.metrics, os.environ.get(WORKERS_FOLDER))
+        self.tracing: Tracing | None = None
+        if settings.otel:
+            from whichvariant.server.tracing import Tracing
+
+            self.tracing = Tracing(catalog)
 
     # ---- starting and ending ------------------------------------------------------------------
 
@@ -104,7 +120,7 @@ class App:
             if self._store is None:
                 self._store = open_store(self.settings)
             self._running = Running(self.settings, self.catalog, self._store, self._sources)
-            self._running.begin()
+            self._running.begin(self.shared)
             return self._running
 
     async def load(self) -> None:
@@ -132,7 +148,10 @@ class App:
         """Answer one request, or one lifespan."""
         kind = scope["type"]
         if kind == "http":
-            await self._http(scope, receive, send)
+            if self.tracing is None:
+                await self._http(scope, receive, send)
+            else:
+                await self.tracing.around(self._http, scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
         elif kind == "websocket":
@@ -166,11 +185,13 @@ class App:
                 return
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
         headers: Mapping[bytes, bytes] = dict(scope["headers"])
         try:
             route = match(path_below(scope))
         except Refused as refused:
-            await self._fail(scope, send, headers, refused)
+            status = await self._fail(scope, send, headers, refused)
+            self.observer.answered(OTHER, status, started, headers)
             return
         if route is None:
             await self._page(scope, receive, send)
@@ -178,10 +199,13 @@ class App:
         method: str = scope["method"]
         if method == "OPTIONS":
             await self._options(send, headers, METHODS[route.kind])
+            self.observer.answered(OTHER, 204, started, headers)
             return
+        endpoint = endpoint_of(route.kind, method, scope["query_string"])
         failed: Exception | None = None
         if self._at_work >= self.settings.max_requests:
-            await self._fail(scope, send, headers, _too_busy())
+            status = await self._fail(scope, send, headers, _too_busy())
+            self.observer.answered(endpoint, status, started, headers)
             return
         self._at_work += 1
         try:
@@ -191,7 +215,11 @@ class App:
             if running is None or running.loop is not asyncio.get_running_loop():
                 running = await self.start()
             exchange = Exchange(scope, receive, headers, route, method)
-            answer = success(await self._answer(running, exchange))
+            data = await self._answer(running, exchange)
+            answer = success(data)
+            metrics = self.observer.metrics
+            if metrics is not None and "experiences" in data:
+                metrics.selected(route.namespace, data["experiences"])
         except Disconnected:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
@@ -200,10 +228,12 @@ class App:
             self._at_work -= 1
         # A client may take its time to read: that is no work.
         digest = self._digest(route.namespace)
+        status = 200
         if failed is None:
             await self._send(send, headers, 200, answer, digest)
         else:
-            await self._fail(scope, send, headers, failed, digest)
+            status = await self._fail(scope, send, headers, failed, digest)
+        self.observer.answered(endpoint, status, started, headers)
 
     async def _answer(self, running: Running, exchange: Exchange) -> Any:
         """The data of a request's answer."""
@@ -278,7 +308,7 @@ class App:
         asked: Mapping[bytes, bytes],
         error: Exception,
         headers: Headers = (),
-    ) -> None:
+    ) -> int:
         answer = failure_of(error)
         if not answer.expected:
             _LOG.error("%s failed", scope["method"], exc_info=error)
@@ -293,6 +323,7 @@ class App:
             failure(answer.code, answer.message),
             (*answer.headers, *closing, *headers),
         )
+        return answer.status
 
     async def _options(
         self, send: Send, headers: Mapping[bytes, bytes], methods: Sequence[str]
@@ -307,8 +338,22 @@ class App:
             from whichvariant.server.pages import pages
 
             self._pages = pages(self)
-        await self._pages(scope, receive, send)
+        started = perf_counter()
+        status = 500
 
+        async def noting(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._pages(scope, receive, noting)
+        finally:
+            self.observer.answered(OTHER, status, started, dict(scope["headers"]))
+
+
+WORKERS_FOLDER = "WHICHVARIANT_WORKERS_FOLDER"
+"""Where the workers of one server leave their numbers for each other."""
 
 _ONE_PROFILE = frozenset({CREATE, PROFILE})
 
@@ -362,5 +407,7 @@ def create_app(
 
     settings = settings or ServerSettings()
     check_inspector(settings)
+    if settings.metrics == "token" and settings.admin_token is None:
+        raise SettingsError("metrics: 'token' needs admin_token")
     catalog = Catalog(engines, clock.now_ms())
     return App(settings, catalog, store, file_sources(settings))

@@ -11,6 +11,7 @@ from whichvariant import clock
 from whichvariant.errors import StoreClosed
 from whichvariant.server.catalog import Catalog, Source
 from whichvariant.server.endpoints import Endpoints
+from whichvariant.server.metrics import Shared
 from whichvariant.server.settings import MEMORY, ServerSettings
 from whichvariant.service import ProfileService
 from whichvariant.service.inbox import Inbox
@@ -51,13 +52,15 @@ class Running:
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def begin(self) -> None:
-        """Start what goes on in the background."""
+    def begin(self, shared: Shared | None = None) -> None:
+        """Start what goes on in the background, publishing numbers for other workers too."""
         self._tasks.append(asyncio.create_task(self._drain(), name="inbox"))
         self._tasks += [
             asyncio.create_task(self._follow(source), name=f"configuration {number}")
             for number, source in enumerate(self.sources)
         ]
+        if shared is not None and shared.among_others:
+            self._tasks.append(asyncio.create_task(shared.run(), name="metrics"))
 
     async def end(self) -> None:
         """Finish what was begun, in the background too. The store stays open."""

@@ -101,6 +101,33 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         bool, Meta(description="Serve the page /inspector, which shows profiles and decisions.")
     ] = False
 
+    metrics: Annotated[
+        Literal["open", "token", "off"],
+        Meta(description="Who may read /metrics: everybody, who has the admin token, or nobody."),
+    ] = "open"
+    otel: Annotated[
+        bool,
+        Meta(description="Trace requests with OpenTelemetry (the extra 'otel', OTEL_… variables)."),
+    ] = False
+    log_format: Annotated[
+        Literal["text", "json"], Meta(description="Lines of the log, on standard error.")
+    ] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="From which level on; 'debug' has a line for every request."),
+    ] = "info"
+    log_requests: Annotated[
+        float, Meta(ge=0, le=1, description="The share of requests that get a line at 'info'.")
+    ] = 0.0
+    drain_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=600,
+            description="How long requests are still taken after SIGTERM, while /readyz says 503.",
+        ),
+    ] = 0.0
+
     def profile_settings(self) -> ProfileSettings:
         """How profiles are kept."""
         return ProfileSettings(

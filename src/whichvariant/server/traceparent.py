@@ -11,6 +11,12 @@ _LONGEST = 512
 _NONE = (b"0" * 32, b"0" * 16)
 
 
+def trace_id(given: bytes | None) -> str | None:
+    """The number of a caller's trace; None if the header is missing or to be ignored."""
+    found = None if given is None or len(given) > _LONGEST else _FORM.match(given)
+    return None if found is None or found[1] == _NONE[0] else found[1].decode()
+
+
 def own_traceparent(given: bytes | None) -> bytes | None:
     """The header for an answer: the caller's trace, and a number for our part of it.
 
