@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any, Final
 
-__all__ = ["translate_location"]
+__all__ = ["country_name", "translate_location"]
 
 #: Characters of the longest tag that is looked at; RFC 5646, section 4.4.1, reckons with 35.
 _LONGEST_TAG: Final = 35
@@ -118,6 +118,14 @@ def translate_location(
         if name is not None:
             translated["city"] = name
     return translated
+
+
+def country_name(code: str) -> str | None:
+    """The English name of the country with an ISO 3166-1 code, as CLDR has it; None if unknown.
+
+    The first call reads English data, a few milliseconds. Safe to call from any thread.
+    """
+    return _countries("en").get(_country_code(code, "")) if code else None
 
 
 @lru_cache(maxsize=_TAGS)

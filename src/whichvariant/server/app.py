@@ -31,6 +31,7 @@ from whichvariant.server.routing import CREATE, IMPORT, PROFILE, Route, match, p
 from whichvariant.server.running import Running, open_store
 from whichvariant.server.settings import ServerSettings
 from whichvariant.server.traceparent import own_traceparent
+from whichvariant.server.visitors import Visitor, VisitorSources, visitor_sources
 from whichvariant.store.protocol import ProfileStore
 
 if TYPE_CHECKING:
@@ -73,10 +74,12 @@ class App:
         catalog: Catalog,
         store: ProfileStore | None,
         sources: Sequence[Source],
+        visitors: VisitorSources,
     ) -> None:
         self.settings = settings
         self.catalog = catalog
         self._sources = tuple(sources)
+        self._visitors = visitors
         self._store = store
         self._own_store = store is None
         self._running: Running | None = None
@@ -119,7 +122,9 @@ class App:
             await self.load()
             if self._store is None:
                 self._store = open_store(self.settings)
-            self._running = Running(self.settings, self.catalog, self._store, self._sources)
+            self._running = Running(
+                self.settings, self.catalog, self._store, self._sources, self._visitors
+            )
             self._running.begin(self.shared)
             return self._running
 
@@ -129,6 +134,7 @@ class App:
             return
         for source in self._sources:
             await source.load(self.catalog)
+        await self._visitors.load()
         self._loaded = True
         # The first look at a user agent reads its patterns, which takes a while.
         device_of("")
@@ -249,9 +255,11 @@ class App:
             return await endpoints.delete(route)
         body = await self._read(exchange)
         if kind == CREATE:
-            return _data(await endpoints.create(route, query, body, None))
+            visitor = Visitor(running.visitors, exchange.scope)
+            return _data(await endpoints.create(route, query, body, visitor))
         if kind == PROFILE:
-            return _data(await endpoints.update(route, query, body, None))
+            visitor = Visitor(running.visitors, exchange.scope)
+            return _data(await endpoints.update(route, query, body, visitor))
         if kind == IMPORT:
             return await endpoints.accept(route, body)
         return await endpoints.upsert(route, query, body)
@@ -410,4 +418,4 @@ def create_app(
     if settings.metrics == "token" and settings.admin_token is None:
         raise SettingsError("metrics: 'token' needs admin_token")
     catalog = Catalog(engines, clock.now_ms())
-    return App(settings, catalog, store, file_sources(settings))
+    return App(settings, catalog, store, file_sources(settings), visitor_sources(settings))

@@ -9,8 +9,8 @@ from whichvariant.errors import EventError
 from whichvariant.server.catalog import Catalog
 from whichvariant.server.failures import Refused
 from whichvariant.server.routing import CREATE, IMPORT, PROFILE, UPSERT, Route
+from whichvariant.server.visitors import Visitor
 from whichvariant.service import Inbox, Options, ProfileService
-from whichvariant.service.settings import Locate
 
 METHODS = {
     CREATE: ("POST",),
@@ -58,11 +58,11 @@ def read_query(raw: bytes, *, types: bool) -> Query:
     return Query(locale or "en", kind == "preflight")
 
 
-def read_options(body: dict[str, Any], locale: str, locate: Locate | None) -> Options:
+def read_options(body: dict[str, Any], locale: str, visitor: Visitor) -> Options:
     """`options` of a request for one profile."""
     options = body.get("options")
     if options is None:
-        return Options(locale, locate=locate)
+        return Options(locale, locate=visitor.locate)
     if not isinstance(options, dict):
         raise EventError("options", "expected an object")
     features = options.get("features")
@@ -77,7 +77,7 @@ def read_options(body: dict[str, Any], locale: str, locate: Locate | None) -> Op
     location = options.get("location")
     if location is not None and not isinstance(location, dict):
         raise EventError("options.location", "expected an object")
-    return Options(locale, location, tuple(features), locate)
+    return Options(locale, location, tuple(features), visitor.locate)
 
 
 class Endpoints:
@@ -89,25 +89,25 @@ class Endpoints:
         self._catalog = catalog
 
     async def create(
-        self, route: Route, query: Query, body: dict[str, Any], locate: Locate | None
+        self, route: Route, query: Query, body: dict[str, Any], visitor: Visitor
     ) -> Any:
         """Create profile."""
         return await self._service.create(
             route.namespace,
             _events(body),
-            read_options(body, query.locale, locate),
+            read_options(body, query.locale, visitor),
             preflight=query.preflight,
         )
 
     async def update(
-        self, route: Route, query: Query, body: dict[str, Any], locate: Locate | None
+        self, route: Route, query: Query, body: dict[str, Any], visitor: Visitor
     ) -> Any:
         """Update profile."""
         return await self._service.update(
             route.namespace,
             route.profile_id,
             _events(body),
-            read_options(body, query.locale, locate),
+            read_options(body, query.locale, visitor),
             preflight=query.preflight,
         )
 

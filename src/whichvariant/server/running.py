@@ -13,6 +13,7 @@ from whichvariant.server.catalog import Catalog, Source
 from whichvariant.server.endpoints import Endpoints
 from whichvariant.server.metrics import Shared
 from whichvariant.server.settings import MEMORY, ServerSettings
+from whichvariant.server.visitors import Visitors, VisitorSources
 from whichvariant.service import ProfileService
 from whichvariant.service.inbox import Inbox
 from whichvariant.store import EmbeddedStore, MemoryStore
@@ -38,6 +39,7 @@ class Running:
         catalog: Catalog,
         store: ProfileStore,
         sources: Sequence[Source],
+        visitors: VisitorSources,
     ) -> None:
         self.settings = settings
         self.catalog = catalog
@@ -46,6 +48,7 @@ class Running:
         self.service = ProfileService(store, catalog.engine, settings.service_settings())
         self.inbox = Inbox(self.service)
         self.endpoints = Endpoints(self.service, self.inbox, catalog)
+        self.visitors = Visitors(visitors)
         self.loop = asyncio.get_running_loop()
         self.started_ms = clock.now_ms()
         self.stopping = False
@@ -61,6 +64,8 @@ class Running:
         ]
         if shared is not None and shared.among_others:
             self._tasks.append(asyncio.create_task(shared.run(), name="metrics"))
+        following = self.visitors.run(self.settings.reload_s)
+        self._tasks.append(asyncio.create_task(following, name="visitors"))
 
     async def end(self) -> None:
         """Finish what was begun, in the background too. The store stays open."""

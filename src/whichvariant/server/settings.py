@@ -72,6 +72,18 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Literal["US", "EU"] | None, Meta(description="The `jurisdiction` of profiles.")
     ] = None
 
+    # ---- who visitors are
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses and networks whose headers say who the visitor is:"
+            " X-Forwarded-For, X-Force-IP, the CDN's location; 'unix' for Unix sockets."
+        ),
+    ] = ()
+    geo_database: Annotated[
+        str, Meta(description="A MaxMind database of cities or countries, to locate visitors.")
+    ] = ""
+
     # ---- what clients may do
     max_body_bytes: Annotated[
         int, Meta(ge=1_024, le=64 << 20, description="The largest body of a request.")
