@@ -100,6 +100,20 @@ def test_a_source_supplements_the_ones_before_it(location: Json, more: Json, res
     assert supplement(location, more) == result
 
 
+@pytest.mark.parametrize("code", ["XX", "T1", "EU", "UK", "ZZ", "de", "DEU", "276", "Germany"])
+def test_a_country_code_that_is_none_says_nothing(code: str) -> None:
+    assert read_location({"city": "Tor", "countryCode": code}, "o.l") == {"city": "Tor"}
+    assert after([at_place({**BERLIN, "countryCode": code})]).location == {
+        "city": "Berlin",
+        "country": "Germany",
+    }
+
+
+@pytest.mark.parametrize("code", ["DE", "XK", "unknown"])
+def test_country_codes_that_the_sdks_read(code: str) -> None:
+    assert read_location({"countryCode": code}, "o.l") == {"countryCode": code}
+
+
 def test_an_event_wins_over_what_the_server_found_and_the_options_say() -> None:
     located = Located(BERLIN, {"en": "Berlin", "fr": "Berlin (fr)"})
     state = after([page()], located=located)

@@ -1,16 +1,13 @@
 """The vendor's SDK as the judge of bucketing: who is in, which index, which entries.
 
-The SDK runs under Node. It is installed once into ``.cache/sdk`` and again whenever
-``package.json`` here changes. Without Node the tests are skipped, except in a continuous build.
+The SDK runs under Node; `npm` says how it is installed.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import pathlib
-import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -19,6 +16,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.sdk.npm import Installed
 
 from oracle.oracle import draws, evaluate, number_text
 from oracle.preimage import stable_id_drawing
@@ -27,9 +25,7 @@ from whichvariant import Engine
 pytestmark = pytest.mark.sdk
 
 HERE = pathlib.Path(__file__).parent
-CACHE = HERE.parents[1] / ".cache" / "sdk"
 
-INSTALL_SECONDS = 300
 ANSWER_SECONDS = 300
 
 
@@ -65,40 +61,10 @@ class Sdk:
         return answers
 
 
-def unavailable(reason: str) -> None:
-    """Skip, or fail where a skipped judge would go unnoticed."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
-def sdk() -> Sdk:
-    """The SDK, installed if need be."""
-    node = shutil.which("node")
-    npm = shutil.which("npm")
-    if node is None or npm is None:
-        unavailable("the vendor's SDK needs node and npm")
-    assert node is not None
-    assert npm is not None
-    wanted = (HERE / "package.json").read_text()
-    installed = CACHE / "installed.json"
-    if not installed.exists() or installed.read_text() != wanted:
-        shutil.rmtree(CACHE, ignore_errors=True)
-        CACHE.mkdir(parents=True)
-        (CACHE / "package.json").write_text(wanted)
-        finished = subprocess.run(
-            [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"],
-            capture_output=True,
-            encoding="utf-8",
-            cwd=CACHE,
-            timeout=INSTALL_SECONDS,
-            check=False,
-        )
-        if finished.returncode != 0:
-            unavailable(f"npm could not install the vendor's SDK:\n{finished.stderr[-2000:]}")
-        installed.write_text(wanted)  # last, so that a broken install is not taken for a whole one
-    return Sdk(node, CACHE)
+def sdk(packages: Installed) -> Sdk:
+    """The SDK as the judge."""
+    return Sdk(packages.node, packages.folder)
 
 
 # --- batches: many experiences in one document, many visitors ------------------------------------

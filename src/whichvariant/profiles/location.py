@@ -18,6 +18,23 @@ MAX_LOCATION_BYTES = 64 << 10
 # A visitor writes it, and reading a number of any length takes long or fails.
 _VERSION = re.compile(r"v?([0-9]{1,9})\.([0-9]{1,9})(?![0-9])")
 
+_COUNTRY_CODES = """
+AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT
+BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH
+ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT
+HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS
+LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI
+NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG
+SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG
+UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW unknown
+"""
+
+COUNTRY_CODES = frozenset(_COUNTRY_CODES.split())
+"""What the vendor's SDKs let a `countryCode` be: ISO 3166-1 alpha-2, Kosovo's XK, and "unknown".
+
+For any other they refuse the whole answer, and with it the visitor for good.
+"""
+
 _FIELDS = {
     "city": "city",
     "postal_code": "postalCode",
@@ -41,7 +58,10 @@ class Located(NamedTuple):
 
 
 def location_object(given: Location | None) -> dict[str, Any]:
-    """What a given location says, in the API's shape. What is null or empty says nothing."""
+    """What a given location says, in the API's shape.
+
+    What is null or empty says nothing, nor does a `countryCode` that is none (`COUNTRY_CODES`).
+    """
     if given is None:
         return {}
     said: dict[str, Any] = {}
@@ -55,6 +75,8 @@ def location_object(given: Location | None) -> dict[str, Any]:
         value = getattr(given, field)
         if value:
             said[name] = value
+    if said.get("countryCode", "unknown") not in COUNTRY_CODES:
+        del said["countryCode"]
     return said
 
 

@@ -11,6 +11,9 @@ from whichvariant.server.failures import Refused
 
 _LONGEST_PATH = 8_192
 
+# The reference's paths, and those that the newest of the vendor's SDKs ask (docs/clients.md).
+_VERSIONS = frozenset({("v2", "organizations"), ("v3", "spaces")})
+
 CREATE, PROFILE, UPSERT, IMPORT = "create", "profile", "upsert", "import"
 
 
@@ -49,12 +52,7 @@ def path_below(scope: Mapping[str, Any]) -> list[str]:
 def match(parts: list[str]) -> Route | None:
     """The endpoint of a path, or None."""
     count = len(parts)
-    if (
-        not 7 <= count <= 8
-        or parts[1] != "v2"
-        or parts[2] != "organizations"
-        or parts[4] != "environments"
-    ):
+    if not 7 <= count <= 8 or parts[4] != "environments" or (parts[1], parts[2]) not in _VERSIONS:
         return None
     namespace = Namespace(parts[3], parts[5])
     noun = parts[6]
