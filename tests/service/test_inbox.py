@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import pathlib
 from typing import Any
 
 import msgspec
 import pytest
 
 from profiles.samples import NOW, identify, page
-from service.requests import HERE, NOWHERE, THERE, Clock, leads_to, refusal, serve, viewed
+from service.requests import ENGINE, HERE, NOWHERE, THERE, Clock, leads_to, refusal, serve, viewed
 from service.stores import dump
+from whichvariant import Engine, Namespace
 from whichvariant.errors import (
+    ConfigurationUnavailable,
     EventError,
     ProfileOverload,
     StoreClosed,
@@ -20,9 +24,9 @@ from whichvariant.errors import (
     StoreDamaged,
     StoreRefused,
 )
-from whichvariant.service import ProfileService
+from whichvariant.service import ProfileService, ServiceSettings
 from whichvariant.service.inbox import Inbox, Processed
-from whichvariant.store import MemoryStore, ProfileStore, Transaction
+from whichvariant.store import EmbeddedStore, MemoryStore, ProfileStore, Transaction
 
 Json = Any
 
@@ -193,6 +197,76 @@ async def test_an_unknown_namespace_is_rejected_later(store: ProfileStore) -> No
     assert await inbox.process() == Processed(1, 1, 0)
     (reason,) = await reasons(store)
     assert reason.startswith("ConfigurationNotFound: no configuration for organization 'nobody'")
+
+
+class Coming:
+    """Deciders of which one cannot be loaded yet."""
+
+    def __init__(self) -> None:
+        self.missing = {THERE}
+
+    def __call__(self, namespace: Namespace) -> Engine | None:
+        if namespace in self.missing:
+            raise ConfigurationUnavailable("the configuration could not be loaded yet")
+        return {HERE: ENGINE, THERE: ENGINE}.get(namespace)
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_batches_wait_for_a_configuration_however_long_it_takes(
+    store: ProfileStore, told: bool
+) -> None:
+    coming, clock = Coming(), Clock()
+    service = ProfileService(store, coming, ServiceSettings(inbox_attempts=2), now_ms=clock)
+    inbox = Inbox(service, now_ms=clock, unavailable=(lambda: coming.missing) if told else tuple)
+    for number in range(3):
+        await inbox.accept(THERE, [of("a", page(at=NOW + number))])
+    await inbox.accept(HERE, [of("b", page())])
+    assert (await inbox.process()).applied == 1
+    for _ in range(5):
+        done = await inbox.process()
+        assert (done.applied, done.rejected) == (0, 0)
+        # Those that are known to wait are not even looked at, so that they bar nobody.
+        assert done.postponed == (0 if told else 3)
+        clock.now += service.settings.lease_ms
+    assert await left(store) == 3
+    coming.missing.clear()
+    assert await inbox.process() == Processed(3, 0, 0)
+    assert viewed((await service.get(THERE, "a")).profile) == 3
+
+
+async def test_many_that_wait_do_not_hold_up_others(store: ProfileStore) -> None:
+    coming, clock = Coming(), Clock()
+    service = ProfileService(store, coming, now_ms=clock)
+    inbox = Inbox(service, now_ms=clock, unavailable=lambda: coming.missing)
+    for _ in range(20):
+        await inbox.accept(THERE, [of("a", page(at=NOW))])
+    await inbox.accept(HERE, [of("b", page())])
+    assert await inbox.process(4) == Processed(1, 0, 0)
+    coming.missing.clear()
+    # None of them was counted as an attempt.
+    (item,) = await store.claim("other", 1, 1, clock.now)
+    assert item.attempts == 1
+
+
+async def test_what_waits_survives_a_restart_without_its_configuration(
+    tmp_path: pathlib.Path,
+) -> None:
+    coming = Coming()
+    for attempt in range(3):
+        async with contextlib.AsyncExitStack() as stack:
+            store = EmbeddedStore.open(tmp_path / "profiles.db")
+            stack.push_async_callback(store.close)
+            service = ProfileService(store, coming, now_ms=Clock())
+            inbox = Inbox(service, now_ms=Clock(), unavailable=lambda: coming.missing)
+            if attempt == 0:
+                await inbox.accept(THERE, [of("a", page(at=NOW))])
+            if attempt == 2:
+                coming.missing.clear()
+                assert await inbox.process() == Processed(1, 0, 0)
+                assert viewed((await service.get(THERE, "a")).profile) == 1
+            else:
+                assert await inbox.process() == Processed(0, 0, 0)
+                assert await left(store) == 1
 
 
 async def test_what_grows_too_large_is_rejected(store: ProfileStore) -> None:

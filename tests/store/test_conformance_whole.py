@@ -54,6 +54,20 @@ async def test_the_inbox_is_claimed_oldest_first(store: ProfileStore) -> None:
     assert await store.claim("one", 0, 1000, 5000) == []
 
 
+async def test_namespaces_can_be_left_out_of_a_claim(store: ProfileStore) -> None:
+    sequences = [await store.enqueue(space, b"x", 5) for space in (HERE, THERE, HERE)]
+    nowhere = Namespace("nobody", "main")
+    assert await store.claim("one", 9, 1000, 100, [HERE, THERE]) == []
+    (item,) = await store.claim("one", 9, 1000, 100, {HERE, nowhere})
+    assert (item.sequence, item.namespace) == (sequences[1], THERE)
+    # What was left out was not claimed.
+    rest = await store.claim("one", 9, 1000, 100, (nowhere,))
+    assert [(item.sequence, item.attempts) for item in rest] == [
+        (sequences[0], 1),
+        (sequences[2], 1),
+    ]
+
+
 async def test_leases_end(store: ProfileStore) -> None:
     sequence = await store.enqueue(HERE, b"x", 5)
     await store.claim("one", 1, 1000, 100)

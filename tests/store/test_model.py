@@ -136,9 +136,15 @@ class Stores(RuleBasedStateMachine):
     def enqueue(self, space: Namespace, payload: bytes, at: int) -> None:
         self.both(lambda store: store.enqueue(space, payload, at))
 
-    @rule(owner=OWNERS, limit=st.integers(0, 3), lease=st.integers(0, 90_000), at=TIMES)
-    def claim(self, owner: str, limit: int, lease: int, at: int) -> None:
-        self.both(lambda store: store.claim(owner, limit, lease, at))
+    @rule(
+        owner=OWNERS,
+        limit=st.integers(0, 3),
+        lease=st.integers(0, 90_000),
+        at=TIMES,
+        skip=st.sets(SPACES),
+    )
+    def claim(self, owner: str, limit: int, lease: int, at: int, skip: set[Namespace]) -> None:
+        self.both(lambda store: store.claim(owner, limit, lease, at, skip))
 
     @rule(owner=OWNERS, sequences=st.lists(SEQUENCES, max_size=2))
     def release(self, owner: str, sequences: list[int]) -> None:

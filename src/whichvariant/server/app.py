@@ -19,7 +19,7 @@ from whichvariant.engine import Engine
 from whichvariant.errors import SettingsError, WhichVariantError
 from whichvariant.profiles.device import device_of
 from whichvariant.server.body import BodyReader, Disconnected, json_object
-from whichvariant.server.catalog import Catalog, Source
+from whichvariant.server.catalog import Catalog, Entry, Source
 from whichvariant.server.cors import Cors
 from whichvariant.server.endpoints import METHODS, read_query
 from whichvariant.server.envelope import INTERNAL, failure, success
@@ -134,6 +134,9 @@ class App:
             return
         for source in self._sources:
             await source.load(self.catalog)
+        entries = self.catalog.entries()
+        if entries and not any(entry.engine for entry in entries):
+            raise SettingsError(_nothing_loaded(entries))
         await self._visitors.load()
         self._loaded = True
         # The first look at a user agent reads its patterns, which takes a while.
@@ -233,12 +236,11 @@ class App:
         finally:
             self._at_work -= 1
         # A client may take its time to read: that is no work.
-        digest = self._digest(route.namespace)
         status = 200
         if failed is None:
-            await self._send(send, headers, 200, answer, digest)
+            await self._send(send, headers, 200, answer, self._digest(route))
         else:
-            status = await self._fail(scope, send, headers, failed, digest)
+            status = await self._fail(scope, send, headers, failed)
         self.observer.answered(endpoint, status, started, headers)
 
     async def _answer(self, running: Running, exchange: Exchange) -> Any:
@@ -275,9 +277,11 @@ class App:
             raise _too_busy()
         return json_object(body)
 
-    def _digest(self, namespace: Namespace) -> Headers:
-        entry = self.catalog.find(namespace)
-        return () if entry is None or entry.engine is None else (entry.digest_header,)
+    def _digest(self, route: Route) -> Headers:
+        # Of the engine that decided, which need not be the newest by now. For a batch that was
+        # only taken in, none was asked.
+        entry = None if route.kind == IMPORT else self.catalog.decided()
+        return () if entry is None else (entry.digest_header,)
 
     # ---- answers ------------------------------------------------------------------------------
 
@@ -379,6 +383,14 @@ def _too_busy() -> Refused:
     return Refused(503, message, INTERNAL, headers=(RETRY_AFTER,))
 
 
+def _nothing_loaded(entries: Sequence[Entry]) -> str:
+    """Why there is nothing to begin with, in one line."""
+    first = entries[0]
+    reason = " ".join(part.strip() for part in first.trouble.splitlines()[:2])
+    more = f" (and {len(entries) - 1} more)" if len(entries) > 1 else ""
+    return f"config: nothing could be loaded: {'/'.join(first.namespace)}: {reason}{more}"
+
+
 def _wrong_method(method: str, allowed: Sequence[str]) -> Refused:
     listed = ", ".join((*allowed, "OPTIONS"))
     return Refused(
@@ -411,11 +423,12 @@ def create_app(
     WhichVariantError
         ``settings.config`` names what cannot be one, or settings contradict each other.
     """
-    from whichvariant.server.files import file_sources
+    from whichvariant.server.sources import all_sources
 
     settings = settings or ServerSettings()
     check_inspector(settings)
     if settings.metrics == "token" and settings.admin_token is None:
         raise SettingsError("metrics: 'token' needs admin_token")
     catalog = Catalog(engines, clock.now_ms())
-    return App(settings, catalog, store, file_sources(settings), visitor_sources(settings))
+    sources = all_sources(settings, frozenset(engines or ()))
+    return App(settings, catalog, store, sources, visitor_sources(settings))

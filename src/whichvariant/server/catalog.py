@@ -6,22 +6,30 @@ good engine goes on serving, and the trouble stays visible.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from whichvariant.contracts.namespace import Namespace
 from whichvariant.engine import Engine
 from whichvariant.errors import ConfigurationUnavailable
 
+_decided: ContextVar[Entry | None] = ContextVar("decided", default=None)
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One environment: its engine, where that came from, and what went wrong lately.
 
     ``engine`` is None as long as nothing could be loaded. ``loaded_ms`` is when the engine came
     into use, ``checked_ms`` when its source was last looked at with success. ``trouble`` is why the
-    newest state of the source is not in use, normally "".
+    newest state of the source is not in use, normally "". ``cached`` says that the engine is from
+    a copy that an earlier run kept, and that its source was not reached since.
+
+    An entry never changes. What changes is which one the catalog has: who holds one has an engine
+    and the header that belongs to it.
     """
 
     namespace: Namespace
@@ -30,7 +38,8 @@ class Entry:
     loaded_ms: int = 0
     checked_ms: int = 0
     trouble: str = ""
-    digest_header: tuple[bytes, bytes] = field(default=(b"", b""))
+    cached: bool = False
+    digest_header: tuple[bytes, bytes] = (b"", b"")
 
 
 class Catalog:
@@ -44,27 +53,36 @@ class Catalog:
 
     def expect(self, namespace: Namespace, source: str) -> None:
         """There is to be a configuration for ``namespace``, even if none could be loaded yet."""
-        self._entries.setdefault(namespace, Entry(namespace)).source = source
+        self._entries[namespace] = replace(self._entry(namespace), source=source)
 
-    def replace(self, namespace: Namespace, engine: Engine, now_ms: int) -> Literal["same", "new"]:
+    def replace(
+        self, namespace: Namespace, engine: Engine, now_ms: int, *, cached: bool = False
+    ) -> Literal["same", "new"]:
         """Let ``engine`` decide from now on; "same" if it says what the one before said."""
-        entry = self._entries.setdefault(namespace, Entry(namespace))
-        entry.trouble = ""
-        entry.checked_ms = now_ms
+        entry = replace(self._entry(namespace), checked_ms=now_ms, trouble="", cached=cached)
+        old = entry.engine
         # Findings may differ where what was withheld is broken in another way now.
-        if entry.engine is not None and (entry.engine.digest, entry.engine.findings) == (
-            engine.digest,
-            engine.findings,
-        ):
-            return "same"
-        entry.engine = engine
-        entry.loaded_ms = now_ms
-        entry.digest_header = (b"x-whichvariant-configuration", engine.digest.encode())
-        return "new"
+        same = old is not None and (old.digest, old.findings) == (engine.digest, engine.findings)
+        if not same:
+            header = (b"x-whichvariant-configuration", engine.digest.encode())
+            entry = replace(entry, engine=engine, loaded_ms=now_ms, digest_header=header)
+        self._entries[namespace] = entry
+        return "same" if same else "new"
 
-    def failed(self, namespace: Namespace, trouble: str) -> None:
-        """A source could not be loaded; what was serving goes on."""
-        self._entries.setdefault(namespace, Entry(namespace)).trouble = trouble
+    def confirm(self, namespace: Namespace, now_ms: int) -> None:
+        """The source was looked at, and what serves is what it has."""
+        self._entries[namespace] = replace(
+            self._entry(namespace), checked_ms=now_ms, trouble="", cached=False
+        )
+
+    def failed(self, namespace: Namespace, trouble: str) -> bool:
+        """A source could not be loaded; what was serving goes on. False if that is known."""
+        entry = self._entry(namespace)
+        self._entries[namespace] = replace(entry, trouble=trouble)
+        return entry.trouble != trouble
+
+    def _entry(self, namespace: Namespace) -> Entry:
+        return self._entries.get(namespace) or Entry(namespace)
 
     def remove(self, namespace: Namespace) -> None:
         """There is no configuration for ``namespace`` any more."""
@@ -84,11 +102,24 @@ class Catalog:
             return None
         if entry.engine is None:
             raise ConfigurationUnavailable("the configuration could not be loaded yet")
+        _decided.set(entry)
         return entry.engine
+
+    @staticmethod
+    def decided() -> Entry | None:
+        """The entry whose engine was handed out last in this task: the one that decided.
+
+        The catalog may have another one by now.
+        """
+        return _decided.get()
 
     def entries(self) -> list[Entry]:
         """All entries, by namespace."""
         return [self._entries[namespace] for namespace in sorted(self._entries)]
+
+    def unavailable(self) -> frozenset[Namespace]:
+        """Those that are expected, and could not be loaded so far."""
+        return frozenset(entry.namespace for entry in self._entries.values() if not entry.engine)
 
     @property
     def ready(self) -> bool:
@@ -100,7 +131,10 @@ class Source(Protocol):
     """Where configurations come from. It fills a catalog, and keeps it up to date."""
 
     async def load(self, catalog: Catalog) -> None:
-        """Fill the catalog for the first time. Failures go to `Catalog.failed`."""
+        """Fill the catalog for the first time. Failures go to `Catalog.failed`.
+
+        WhichVariantError if it cannot even be told which environments there are to be.
+        """
         ...
 
     async def run(self, catalog: Catalog) -> None:
@@ -110,3 +144,18 @@ class Source(Protocol):
     async def refresh(self, catalog: Catalog, namespaces: Iterable[Namespace] | None) -> None:
         """Look at once, for these namespaces or all."""
         ...
+
+
+class Turn:
+    """A lock for whichever event loop asks: looks at one source come one after the other."""
+
+    def __init__(self) -> None:
+        self._lock: asyncio.Lock | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __call__(self) -> asyncio.Lock:
+        """The running loop's lock."""
+        loop = asyncio.get_running_loop()
+        if self._lock is None or self._loop is not loop:
+            self._lock, self._loop = asyncio.Lock(), loop
+        return self._lock

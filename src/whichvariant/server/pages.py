@@ -32,6 +32,9 @@ def pages(app: App) -> Starlette:
                 "environment": entry.namespace.environment,
                 "digest": None if entry.engine is None else entry.engine.digest,
                 "loadedMs": entry.loaded_ms,
+                # What the trouble is stands in the log: it may name files and addresses.
+                "trouble": bool(entry.trouble),
+                "cached": entry.cached,
             }
             for entry in app.catalog.entries()
         ]

@@ -46,7 +46,7 @@ class Running:
         self.store = store
         self.sources = tuple(sources)
         self.service = ProfileService(store, catalog.engine, settings.service_settings())
-        self.inbox = Inbox(self.service)
+        self.inbox = Inbox(self.service, unavailable=catalog.unavailable)
         self.endpoints = Endpoints(self.service, self.inbox, catalog)
         self.visitors = Visitors(visitors)
         self.loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +17,7 @@ from whichvariant import clock
 from whichvariant.contracts.namespace import Namespace
 from whichvariant.errors import (
     ConfigurationNotFound,
+    ConfigurationUnavailable,
     EventError,
     InputError,
     ProfileOverload,
@@ -47,7 +48,13 @@ class Processed(NamedTuple):
 class Inbox:
     """Takes batches in for a service, and applies them.
 
-    ``owner`` names this process among those that share the store; by default a random name.
+    Parameters
+    ----------
+    owner
+        Names this process among those that share the store; by default a random name.
+    unavailable
+        Tells the namespaces that have no configuration yet: their batches stay untouched until
+        they have. They are durable, so that they wait across restarts, too.
     """
 
     def __init__(
@@ -56,8 +63,10 @@ class Inbox:
         owner: str | None = None,
         *,
         now_ms: Callable[[], int] = clock.now_ms,
+        unavailable: Callable[[], Collection[Namespace]] = tuple,
     ) -> None:
         self.service = service
+        self._unavailable = unavailable
         self.owner = owner or clock.random_bytes(8).hex()
         self._now_ms = now_ms
         self._arrived = asyncio.Event()
@@ -66,8 +75,8 @@ class Inbox:
         """Take a batch in: durable when this returns. Gives its number in the inbox.
 
         The batch is checked like that of `ProfileService.upsert`, and EventError says what is
-        wrong; but the namespace is not, as in the API: if it has no configuration by then, the
-        batch is rejected in the background.
+        wrong; but the namespace is not, as in the API: if it is unknown by then, the batch is
+        rejected in the background, and if its configuration could not be loaded yet, it waits.
         """
         now_ms = self._now_ms()
         payload = self._packed(events, now_ms)
@@ -97,7 +106,11 @@ class Inbox:
         Batches that name the same profile are applied one after the other, others together.
         """
         items = await self.service.store.claim(
-            self.owner, limit, self.service.settings.lease_ms, self._now_ms()
+            self.owner,
+            limit,
+            self.service.settings.lease_ms,
+            self._now_ms(),
+            self._unavailable(),
         )
         last: dict[tuple[Namespace, str], asyncio.Task[str]] = {}
         tasks = []
@@ -144,6 +157,10 @@ class Inbox:
             await self.service.upsert_accepted(
                 item.namespace, events, item.received_ms, item.sequence
             )
+        except ConfigurationUnavailable:
+            # It is nobody's fault, and however long it takes, the batch waits.
+            await store.release([item.sequence], self.owner)
+            return "postponed"
         except ProfileOverload:
             if item.attempts < self.service.settings.inbox_attempts:
                 await store.release([item.sequence], self.owner)

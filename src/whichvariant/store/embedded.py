@@ -13,7 +13,7 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -196,16 +196,24 @@ class EmbeddedStore:
         sequence: int = await group.submit(writes.enqueue, arrival)
         return sequence
 
-    async def claim(self, owner: str, limit: int, lease_ms: int, now_ms: int) -> list[InboxItem]:
+    async def claim(
+        self,
+        owner: str,
+        limit: int,
+        lease_ms: int,
+        now_ms: int,
+        skip: Collection[Namespace] = (),
+    ) -> list[InboxItem]:
         key_bytes(owner)
         check_integer(now_ms + lease_ms, "the end of the lease,")
         check_integer(now_ms + CLOCK_TOLERANCE_MS, "the time of the claim,")
         group, writes = self._writing()
-        request = ClaimRequest(owner, min(limit, 1_000_000), lease_ms, now_ms)
         # Usually there is nothing, and then nobody who writes needs to be disturbed.
         with self._reading() as reads:
-            if limit <= 0 or not reads.has_free_items(now_ms):
+            skipped = reads.namespace_numbers(skip)
+            if limit <= 0 or not reads.has_free_items(now_ms, skipped):
                 return []
+        request = ClaimRequest(owner, min(limit, 1_000_000), lease_ms, now_ms, skipped)
         claimed: list[tuple[int, int]] = await group.submit(writes.claim, request)
         items = []
         damaged: StoreError | None = None

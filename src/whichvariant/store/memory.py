@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from types import TracebackType
@@ -202,7 +202,14 @@ class MemoryStore:
             self._inbox[item.sequence] = item
             return item.sequence
 
-    async def claim(self, owner: str, limit: int, lease_ms: int, now_ms: int) -> list[InboxItem]:
+    async def claim(
+        self,
+        owner: str,
+        limit: int,
+        lease_ms: int,
+        now_ms: int,
+        skip: Collection[Namespace] = (),
+    ) -> list[InboxItem]:
         self._check_open()
         key_bytes(owner)
         check_integer(now_ms + lease_ms, "the end of the lease,")
@@ -210,7 +217,7 @@ class MemoryStore:
             free = (
                 item
                 for sequence, item in sorted(self._inbox.items())
-                if self._is_free(sequence, now_ms)
+                if item.namespace not in skip and self._is_free(sequence, now_ms)
             )
             taken = []
             for item in list(islice(free, max(0, limit))):

@@ -17,7 +17,7 @@ Where the rules come from: SEMANTICS section 5 (identity, deletion).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
 
@@ -295,9 +295,17 @@ class ProfileStore(Protocol):
         """Put something into the inbox, durably. Returns its sequence number, never used twice."""
         ...
 
-    async def claim(self, owner: str, limit: int, lease_ms: int, now_ms: int) -> list[InboxItem]:
+    async def claim(
+        self,
+        owner: str,
+        limit: int,
+        lease_ms: int,
+        now_ms: int,
+        skip: Collection[Namespace] = (),
+    ) -> list[InboxItem]:
         """Take up to ``limit`` items of the inbox that nobody holds, oldest first.
 
+        Items of the namespaces in ``skip`` are left where they are.
         They are ``owner``'s until ``now_ms + lease_ms``; then anyone can claim them, as also when
         the clock has gone back behind the claim by more than ``CLOCK_TOLERANCE_MS``. A lease only
         saves work: what makes it exactly once is that a transaction *finishes* an item.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import apsw
@@ -170,11 +170,16 @@ class Reads:
 
     # ---- the inbox -------------------------------------------------------------------------------
 
-    def has_free_items(self, now_ms: int) -> bool:
-        """Whether there is something to claim."""
+    def namespace_numbers(self, namespaces: Iterable[Namespace]) -> str:
+        """The numbers of those namespaces that are in the file, as a JSON list."""
+        numbers = (self._number(namespace) for namespace in namespaces)
+        return f"[{','.join(str(number) for number in numbers if number is not None)}]"
+
+    def has_free_items(self, now_ms: int, skip: str) -> bool:
+        """Whether there is something to claim in other namespaces than those in ``skip``."""
         free = self._execute(
             f"SELECT 1 {FREE_ITEMS} LIMIT 1",
-            {"now_ms": now_ms, "tolerance_ms": CLOCK_TOLERANCE_MS},
+            {"now_ms": now_ms, "tolerance_ms": CLOCK_TOLERANCE_MS, "skip": skip},
         ).get
         return free is not None
 

@@ -41,12 +41,13 @@ class Arrival(NamedTuple):
 
 
 class ClaimRequest(NamedTuple):
-    """The arguments of ``claim``."""
+    """The arguments of ``claim``. ``skip`` is a JSON list of the numbers of namespaces."""
 
     owner: str
     limit: int
     lease_ms: int
     now_ms: int
+    skip: str
 
 
 class Rejection(NamedTuple):
@@ -60,7 +61,8 @@ class Rejection(NamedTuple):
 # A claim that seems to have been made in the future is from before the clock was put back.
 FREE_ITEMS = """
     FROM inbox LEFT JOIN claims USING (sequence)
-    WHERE claims.owner IS NULL OR until_ms <= :now_ms OR made_ms > :now_ms + :tolerance_ms
+    WHERE (claims.owner IS NULL OR until_ms <= :now_ms OR made_ms > :now_ms + :tolerance_ms)
+    AND inbox.namespace NOT IN (SELECT value FROM json_each(:skip))
 """
 
 
@@ -318,6 +320,7 @@ class Writes:
             {
                 "now_ms": request.now_ms,
                 "tolerance_ms": CLOCK_TOLERANCE_MS,
+                "skip": request.skip,
                 "limit": max(0, request.limit),
             },
         ).fetchall()
