@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -93,7 +93,7 @@ class App:
         )
         self._at_work = 0
         self.stopping = False
-        self.observer = Observer(settings)
+        self.observer = Observer(settings, lambda: self._at_work)
         self.shared: Shared | None = None
         if self.observer.metrics is not None:
             self.shared = Shared(self.observer.metrics, os.environ.get(WORKERS_FOLDER))
@@ -141,6 +141,14 @@ class App:
         self._loaded = True
         # The first look at a user agent reads its patterns, which takes a while.
         device_of("")
+
+    async def reload(self, namespaces: Iterable[Namespace] | None = None) -> None:
+        """Look at once whether configurations have changed, of these namespaces or all.
+
+        What cannot be loaded stands in the catalog's entries as trouble.
+        """
+        for source in self._sources:
+            await source.refresh(self.catalog, namespaces)
 
     async def close(self) -> None:
         """Finish what was accepted, and close the store if the app opened it."""

@@ -13,6 +13,7 @@ import os
 import pathlib
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
@@ -83,11 +84,11 @@ class Numbers(msgspec.Struct):
 
 
 class Metrics:
-    """What this process has seen."""
+    """What this process has seen; ``at_work`` says how many requests are being worked on."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_work: Callable[[], int]) -> None:
+        self._at_work = at_work
         self.process = f"{os.getpid()}-{clock.random_bytes(4).hex()}"
-        self.at_work = 0
         self._latencies: dict[tuple[str, int], Latency] = {}
         self._pending: dict[Namespace, list[list[dict[str, Any]]]] = {}
         self._chosen: Counter[tuple[Namespace, str, int]] = Counter()
@@ -133,7 +134,7 @@ class Metrics:
         return Numbers(
             self.process,
             clock.now_ms(),
-            self.at_work,
+            self._at_work(),
             list(self._latencies.values()),
             [
                 Chosen(*namespace, experience, variant, count)
@@ -173,7 +174,6 @@ class Shared:
                 self.publish()
                 await asyncio.sleep(PUBLISH_S)
         finally:
-            self._metrics.at_work = 0
             self.publish()
 
     def numbers(self) -> list[Numbers]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -22,8 +22,8 @@ _OVERLOAD_PAUSE_S = 1.0
 class Observer:
     """Notes what became of requests. ``metrics`` is None where they are off."""
 
-    def __init__(self, settings: ServerSettings) -> None:
-        self.metrics = None if settings.metrics == "off" else Metrics()
+    def __init__(self, settings: ServerSettings, at_work: Callable[[], int]) -> None:
+        self.metrics = None if settings.metrics == "off" else Metrics(at_work)
         self._share = settings.log_requests
         self._quiet_until = 0.0
 

@@ -8,9 +8,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
-from whichvariant.server.envelope import INTERNAL, INVALID_DATA, failure, success
+from whichvariant.server.envelope import INTERNAL, INVALID_DATA, failure
+from whichvariant.server.failures import Refused, failure_of
+from whichvariant.server.monitoring import monitoring_routes
 
 if TYPE_CHECKING:
     from whichvariant.server.app import App
@@ -19,38 +20,14 @@ if TYPE_CHECKING:
 def pages(app: App) -> Starlette:
     """The Starlette application for an `App`'s other paths."""
 
-    async def healthz(request: Request) -> Response:
-        """The process answers."""
-        return _json(200, success({"status": "ok"}))
-
-    async def readyz(request: Request) -> Response:
-        """The store is open and every configuration is there."""
-        await app.start()
-        environments = [
-            {
-                "organization": entry.namespace.organization,
-                "environment": entry.namespace.environment,
-                "digest": None if entry.engine is None else entry.engine.digest,
-                "loadedMs": entry.loaded_ms,
-                # What the trouble is stands in the log: it may name files and addresses.
-                "trouble": bool(entry.trouble),
-                "cached": entry.cached,
-            }
-            for entry in app.catalog.entries()
-        ]
-        data = {"environments": environments}
-        if app.catalog.ready:
-            return _json(200, success({"status": "ready", **data}))
-        return _json(503, failure(INTERNAL, "not every configuration could be loaded yet"))
-
-    routes: list[BaseRoute] = [Route("/healthz", healthz), Route("/readyz", readyz)]
+    routes = monitoring_routes(app)
     if app.settings.inspector:
         from whichvariant.server.inspector.routes import inspector_routes
 
         routes += inspector_routes(app)
     return Starlette(
         routes=routes,
-        exception_handlers={HTTPException: _refused, Exception: _failed},
+        exception_handlers={HTTPException: _refused, Refused: _answered, Exception: _failed},
     )
 
 
@@ -64,6 +41,12 @@ async def _refused(request: Request, error: Exception) -> Response:
     message = messages.get(error.status_code, error.detail)
     headers = dict(error.headers or {})
     return _json(error.status_code, failure(INVALID_DATA, message), headers)
+
+
+async def _answered(request: Request, error: Exception) -> Response:
+    answer = failure_of(error)
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return _json(answer.status, failure(answer.code, answer.message), headers)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
