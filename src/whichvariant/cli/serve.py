@@ -13,7 +13,7 @@ from whichvariant.cli.json_output import print_json
 from whichvariant.cli.messages import complain
 from whichvariant.cli.options import example, json_option
 from whichvariant.cli.terminal import plural, printable
-from whichvariant.errors import SettingsError, WhichVariantError
+from whichvariant.errors import ConfigurationError, SettingsError, WhichVariantError
 from whichvariant.server.settings_sources import Setting, all_settings, resolve, unknown_variables
 
 if TYPE_CHECKING:
@@ -108,7 +108,15 @@ def _serve(settings: ServerSettings) -> None:
         from whichvariant.server.serving import serve as listen
     except ImportError as error:
         raise SettingsError(f"{_MISSING} ({error})") from None
-    listen(settings)
+    try:
+        listen(settings)
+    except ConfigurationError as error:
+        # Its usual hint is about an option of other commands.
+        first = next(one for one in error.findings if one.severity == "error")
+        raise SettingsError(
+            f"strict: the configuration has errors; the first: {first}"
+            " ('whichvariant lint' lists all)"
+        ) from None
 
 
 class _Check:

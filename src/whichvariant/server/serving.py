@@ -21,7 +21,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from whichvariant.errors import SettingsError
 from whichvariant.server.app import WORKERS_FOLDER, App, create_app
 from whichvariant.server.logs import set_up_logs
-from whichvariant.server.settings import ServerSettings
+from whichvariant.server.settings import MEMORY, ServerSettings
 
 _LOG = logging.getLogger("whichvariant.server")
 
@@ -46,6 +46,8 @@ def serve(settings: ServerSettings) -> None:
         It cannot start: settings contradict each other, the port is taken, the store or a
         configuration cannot be used.
     """
+    if settings.workers > 1 and settings.store == MEMORY:
+        raise SettingsError("workers: with store 'memory' each would keep profiles of its own")
     set_up_logs(settings)
     with _listening(settings) as listener:
         if settings.workers == 1:
@@ -156,8 +158,11 @@ def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
         family, _, _, _, address = found[0]
         listener = socket.create_server(address, family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as error:
-        # getaddrinfo's errors are OSErrors, too, with words of their own.
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = str(error)
+        if isinstance(error, OSError) and error.errno is not None:
+            # The errors of names have numbers and words of their own.
+            named = isinstance(error, socket.gaierror)
+            reason = str(error.strerror) if named else os.strerror(error.errno)
         raise SettingsError(f"cannot listen on {host} port {port}: {reason}") from None
     with listener:
         yield listener
@@ -241,6 +246,12 @@ class _Workers(Multiprocess):
         super().init_processes()
         if all(process.wait_until_ready(_START_S) for process in self.processes):
             self.ready()
+
+    def terminate_all(self) -> None:
+        # As long as this process holds the socket, too, clients would get in and wait for nobody.
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
 
     def keep_subprocess_alive(self) -> None:
         before = list(self.processes)
