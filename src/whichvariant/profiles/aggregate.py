@@ -6,7 +6,7 @@ was handed in changes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +22,7 @@ from whichvariant.profiles.events import (
     IdentifyEvent,
     PageEvent,
 )
+from whichvariant.profiles.firmographics import enriching
 from whichvariant.profiles.json_values import check_json, pack_json
 from whichvariant.profiles.location import Located, location_object, supplement
 from whichvariant.profiles.settings import ActivityRules, ProfileSettings
@@ -59,6 +60,7 @@ def aggregate(
     settings: ProfileSettings,
     *,
     located: Located | None = None,
+    firmographics: Mapping[str, Any] | None = None,
 ) -> Step:
     """Apply the events of one request to a profile (SEMANTICS section 5).
 
@@ -75,6 +77,9 @@ def aggregate(
         What to count, which experiences are sticky, and the operator's limits.
     located
         What the server and the request's options say about where the visitor is.
+    firmographics
+        Traits that a provider has for the visitor's address, as JSON. Where they would make the
+        profile larger than it may be, they are left out.
 
     Raises
     ------
@@ -95,6 +100,13 @@ def aggregate(
     identifying = [event.index for event in fresh if isinstance(event.fields, IdentifyEvent)]
     if identifying:
         check_traits(after, identifying[-1])
+    if firmographics:
+        found = enriching(after, fresh, firmographics)
+        if found is not None and _has_room(after, firmographics):
+            data = pack_json(found.event.raw, "firmographics", MAX_EVENT_BYTES)
+            packed.insert(found.place, data)
+            hashes += found.event.message.to_bytes(8, "little")
+            _apply(after, [replace(found.event, raw=_decode(data))], rules, settings)
     row = _encode(
         [
             now_ms,
@@ -104,7 +116,7 @@ def aggregate(
     )
     kept = after.kept
     kept.next += 1
-    kept.events += len(fresh)
+    kept.events += len(packed)
     kept.size += len(row)
     after.messages += hashes
     return Step(after, row)
@@ -209,6 +221,10 @@ def check_traits(state: ProfileState, index: int) -> None:
             f"events[{index}].traits",
             f"the profile would have {size} bytes of traits, at most {MAX_TRAITS_BYTES} are kept",
         )
+
+
+def _has_room(state: ProfileState, traits: Mapping[str, Any]) -> bool:
+    return len(_encode({**state.traits, **traits})) <= MAX_TRAITS_BYTES
 
 
 def _lock(state: ProfileState, event: ComponentEvent, at_ms: int, rules: ActivityRules) -> None:

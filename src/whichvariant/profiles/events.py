@@ -239,7 +239,7 @@ def restore_events(events: Sequence[Mapping[str, Any]], now_ms: int) -> list[Eve
     """Events of a profile's own history, checked when they came and in order already."""
     fields = msgspec.convert({"events": events}, _Body).events
     return [
-        Event(raw, field, _time(field, number, now_ms), _message(field), number)
+        Event(raw, field, _time(field, number, now_ms), message_hash(field), number)
         for number, (raw, field) in enumerate(zip(events, fields, strict=True))
     ]
 
@@ -248,7 +248,8 @@ def _by_time(event: Event) -> int:
     return event.at_ms
 
 
-def _message(fields: AnyEvent) -> int:
+def message_hash(fields: AnyEvent) -> int:
+    """The `messageId` as an `Event` has it."""
     return xxh3_64_intdigest(fields.message_id.encode())
 
 

@@ -22,6 +22,7 @@ from whichvariant.server.body import BodyReader, Disconnected, json_object
 from whichvariant.server.catalog import Catalog, Entry, Source
 from whichvariant.server.cors import Cors
 from whichvariant.server.endpoints import METHODS, read_query
+from whichvariant.server.enrichment import Enricher
 from whichvariant.server.envelope import INTERNAL, failure, success
 from whichvariant.server.failures import RETRY_AFTER, Refused, failure_of
 from whichvariant.server.inspector import check_inspector
@@ -413,6 +414,7 @@ def create_app(
     *,
     engines: Mapping[Namespace, Engine] | None = None,
     store: ProfileStore | None = None,
+    enricher: Enricher | None = None,
 ) -> App:
     """The server as an ASGI application, to be run by any ASGI server or mounted into another app.
 
@@ -425,6 +427,9 @@ def create_app(
     store
         Where profiles live; it is not closed by the app. By default what ``settings.store`` says,
         opened at the start and closed at the end.
+    enricher
+        Who tells the company behind an address, for the feature "ip-enrichment"; instead of the
+        one that ``settings.albacross_key`` gives.
 
     Raises
     ------
@@ -439,4 +444,5 @@ def create_app(
         raise SettingsError("metrics: 'token' needs admin_token")
     catalog = Catalog(engines, clock.now_ms())
     sources = all_sources(settings, frozenset(engines or ()))
-    return App(settings, catalog, store, sources, visitor_sources(settings))
+    visitors = visitor_sources(settings, enricher)
+    return App(settings, catalog, store, sources, visitors)

@@ -77,7 +77,7 @@ def read_options(body: dict[str, Any], locale: str, visitor: Visitor) -> Options
     location = options.get("location")
     if location is not None and not isinstance(location, dict):
         raise EventError("options.location", "expected an object")
-    return Options(locale, location, tuple(features), visitor.locate)
+    return Options(locale, location, tuple(features), visitor.locate, visitor.enrich)
 
 
 class Endpoints:

@@ -75,6 +75,7 @@ class Running:
         for task in others:
             task.cancel()
         await asyncio.gather(inbox, *others, return_exceptions=True)
+        await self.visitors.close()
 
     async def _drain(self) -> None:
         """Apply what was accepted; whatever goes wrong, go on after a while."""

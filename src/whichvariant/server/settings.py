@@ -84,6 +84,21 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         str, Meta(description="A MaxMind database of cities or countries, to locate visitors.")
     ] = ""
 
+    albacross_key: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="A key of Albacross: requests with the feature 'ip-enrichment' look up the"
+            " company behind the visitor's address there.",
+            extra={"secret": True},
+        ),
+    ] = None
+    albacross_url: Annotated[
+        str, Meta(min_length=1, description="Where Albacross' Reveal API is.")
+    ] = "https://api.albacross.com/reveal"
+    enrichment_timeout_s: Annotated[
+        Seconds, Meta(description="How long a request waits for the company behind an address.")
+    ] = 0.3
+
     # ---- what clients may do
     max_body_bytes: Annotated[
         int, Meta(ge=1_024, le=64 << 20, description="The largest body of a request.")

@@ -21,6 +21,7 @@ from whichvariant.profiles import history
 from whichvariant.profiles.answer import Answer, Decider, answer_for
 from whichvariant.profiles.batch import Batch, read_batch
 from whichvariant.profiles.events import Event, check_key, read_events
+from whichvariant.profiles.firmographics import FEATURE
 from whichvariant.profiles.identity import is_own_id, make_id, seed_of_key
 from whichvariant.profiles.location import Located, read_location, supplement, wants_location
 from whichvariant.profiles.state import ProfileState, new_state
@@ -120,11 +121,11 @@ class ProfileService:
         if idempotency_key is not None:
             return await self.update(namespace, profile_id, events, options, preflight=preflight)
 
-        async def attempt(work: Work, checked: list[Event], located: Located | None) -> Loaded:
+        async def begin(work: Work) -> Loaded:
             state = new_state(profile_id, _random_of(seed), work.now_ms)
-            return await work.apply(work.add(state, handed_out=False), checked, located)
+            return work.add(state, handed_out=False)
 
-        return await self._change(namespace, decider, events, options, attempt, preflight=preflight)
+        return await self._change(namespace, decider, events, options, begin, preflight=preflight)
 
     async def update(
         self,
@@ -143,14 +144,13 @@ class ProfileService:
         """
         decider = self.decider(namespace)
 
-        async def attempt(work: Work, checked: list[Event], located: Located | None) -> Loaded:
-            loaded = await self._existing_or_own(work, profile_id)
-            return await work.apply(loaded, checked, located)
+        async def begin(work: Work) -> Loaded:
+            return await self._existing_or_own(work, profile_id)
 
         if preflight:
-            return await self._change(namespace, decider, events, options, attempt, preflight=True)
+            return await self._change(namespace, decider, events, options, begin, preflight=True)
         async with self._turns.of([(namespace, profile_id)]):
-            return await self._change(namespace, decider, events, options, attempt, preflight=False)
+            return await self._change(namespace, decider, events, options, begin, preflight=False)
 
     async def get(
         self,
@@ -351,18 +351,21 @@ class ProfileService:
         decider: Decider,
         events: Sequence[Mapping[str, Any]],
         options: Options,
-        change: Callable[[Work, list[Event], Located | None], Awaitable[Loaded]],
+        begin: Callable[[Work], Awaitable[Loaded]],
         *,
         preflight: bool,
     ) -> Answer:
         now_ms = self._now_ms()
         checked = read_events(events, now_ms)
         located = await _locate(checked, options)
+        firmographics = None
+        if options.enrich is not None and FEATURE in options.features:
+            firmographics = await options.enrich()
 
         async def attempt(recent: Recent | None) -> Answer:
             work = Work(self.store, namespace, decider, self.settings, now_ms, recent=recent)
             try:
-                loaded = await change(work, checked, located)
+                loaded = await work.apply(await begin(work), checked, located, firmographics)
                 answer = answer_for(
                     loaded.state, decider, self.settings.profiles, now_ms, options.locale
                 )

@@ -13,6 +13,11 @@ Locate: TypeAlias = Callable[[], Awaitable[Located | None]]
 """Finds out where the visitor of a request is; awaited only if the request wants to be located."""
 
 
+Enrich: TypeAlias = Callable[[], Awaitable[Mapping[str, Any] | None]]
+"""Finds out for whom the visitor of a request works, as traits: a JSON object that is the caller's
+no more. Awaited only if the request asks for it. What it raises, the request raises."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """Limits of a service.
@@ -39,13 +44,15 @@ class Options:
     """What a request for one profile says beside its events: `options` and `locale` of the API.
 
     ``location`` is `options.location`, unchecked. ``locate`` finds the visitor's location when
-    ``features`` or an old library ask for it.
+    ``features`` or an old library ask for it, ``enrich`` the traits that the feature
+    "ip-enrichment" asks for.
     """
 
     locale: str = "en"
     location: Mapping[str, Any] | None = None
     features: tuple[str, ...] = ()
     locate: Locate | None = None
+    enrich: Enrich | None = None
 
 
 DEFAULTS = Options()

@@ -6,7 +6,8 @@ gives the transaction that makes it so. When that meets a conflict, a new attemp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from whichvariant.contracts.namespace import Namespace
 from whichvariant.errors import EventError, NamespaceMismatch, ProfileNotFound
@@ -156,7 +157,11 @@ class Work:
         return loaded
 
     async def apply(
-        self, loaded: Loaded, events: Sequence[Event], located: Located | None
+        self,
+        loaded: Loaded,
+        events: Sequence[Event],
+        located: Located | None,
+        firmographics: Mapping[str, Any] | None = None,
     ) -> Loaded:
         """Apply events to a profile. Gives the profile that it is afterwards: it may have merged.
 
@@ -175,7 +180,13 @@ class Work:
                 if not holds_message(loaded.state.messages, message):
                     loaded = await self._identify(loaded, fields.user_id, event.index)
         step = aggregate(
-            loaded.state, events, self.now_ms, self.decider, self.settings.profiles, located=located
+            loaded.state,
+            events,
+            self.now_ms,
+            self.decider,
+            self.settings.profiles,
+            located=located,
+            firmographics=firmographics,
         )
         if step.row is not None:
             loaded.state = step.state
