@@ -91,15 +91,17 @@ def aggregate(
         return Step(state, None)
     packed = _pack(fresh)
     after = state.copy()
-    # Unpacked again: traits become the profile's own values, none of the caller's.
-    own = [
-        replace(event, raw=_decode(data)) if isinstance(event.fields, IdentifyEvent) else event
-        for event, data in zip(fresh, packed, strict=True)
-    ]
-    apply_events(after, own, rules, settings, located)
     identifying = [event.index for event in fresh if isinstance(event.fields, IdentifyEvent)]
     if identifying:
+        # Unpacked again: traits become the profile's own values, none of the caller's.
+        own = [
+            replace(event, raw=_decode(data)) if isinstance(event.fields, IdentifyEvent) else event
+            for event, data in zip(fresh, packed, strict=True)
+        ]
+        apply_events(after, own, rules, settings, located)
         check_traits(after, identifying[-1])
+    else:
+        apply_events(after, fresh, rules, settings, located)
     if firmographics:
         found = enriching(after, fresh, firmographics)
         if found is not None and _has_room(after, firmographics):

@@ -8,6 +8,7 @@ is known for one of ours when it comes back, and nobody else can invent any
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -61,12 +62,19 @@ def _tag(namespace: Namespace, secret: bytes, seed: bytes) -> bytes:
 
 
 def _digest(namespace: Namespace, secret: bytes, purpose: bytes, data: bytes) -> bytes:
+    keyed = _keyed(namespace, secret, purpose).copy()
+    keyed.update(data)
+    return keyed.digest()
+
+
+@functools.lru_cache(maxsize=64)
+def _keyed(namespace: Namespace, secret: bytes, purpose: bytes) -> hashlib.blake2b:
     # Lengths first, so that no two namespaces make one text.
     parts = [part.encode("utf-8", "surrogatepass") for part in namespace]
     lengths = b"".join(len(part).to_bytes(4, "little") for part in parts)
     return hashlib.blake2b(
-        b"".join([lengths, *parts, data]), digest_size=_HALF, key=secret, person=purpose
-    ).digest()
+        b"".join([lengths, *parts]), digest_size=_HALF, key=secret, person=purpose
+    )
 
 
 def merge(

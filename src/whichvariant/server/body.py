@@ -15,6 +15,7 @@ from whichvariant.server.failures import RETRY_AFTER, Refused
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 
 _TYPES = frozenset({b"application/json", b"text/plain"})
+_USUAL_TYPES = frozenset({*_TYPES, b"text/plain;charset=UTF-8", b"application/json; charset=utf-8"})
 
 
 class Disconnected(Exception):  # noqa: N818 - named for what happened
@@ -36,7 +37,7 @@ class BodyReader:
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """The body. Refused if it is too large, too slow, or of another type than JSON."""
         content_type = headers.get(b"content-type")
-        if content_type is not None and content_type != b"application/json":
+        if content_type is not None and content_type not in _USUAL_TYPES:
             self._check_type(content_type)
         if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
             raise Refused(415, "content-encoding: bodies are taken uncompressed only", close=True)

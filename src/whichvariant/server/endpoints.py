@@ -60,9 +60,10 @@ def read_query(raw: bytes, *, types: bool) -> Query:
 
 def read_options(body: dict[str, Any], locale: str, visitor: Visitor) -> Options:
     """`options` of a request for one profile."""
+    locate = visitor.locate if visitor.visitors.can_locate else None
     options = body.get("options")
     if options is None:
-        return Options(locale, locate=visitor.locate)
+        return Options(locale, locate=locate)
     if not isinstance(options, dict):
         raise EventError("options", "expected an object")
     features = options.get("features")
@@ -77,7 +78,7 @@ def read_options(body: dict[str, Any], locale: str, visitor: Visitor) -> Options
     location = options.get("location")
     if location is not None and not isinstance(location, dict):
         raise EventError("options.location", "expected an object")
-    return Options(locale, location, tuple(features), visitor.locate, visitor.enrich)
+    return Options(locale, location, tuple(features), locate, visitor.enrich)
 
 
 class Endpoints:

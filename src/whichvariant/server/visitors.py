@@ -62,6 +62,11 @@ class Visitors:
         if self._albacross is not None:
             await self._albacross.close()
 
+    @property
+    def can_locate(self) -> bool:
+        """Whether there is anybody to ask where a visitor is."""
+        return self._database is not None or not self._clients.trusts_nobody
+
     async def run(self, pause_s: float) -> None:
         """Keep sources up to date until cancelled: look every ``pause_s`` seconds, 0 for never."""
         if self._database is not None:

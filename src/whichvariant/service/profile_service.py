@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from whichvariant import clock
 from whichvariant.contracts.namespace import Namespace
@@ -18,9 +18,10 @@ from whichvariant.errors import (
     WhichVariantError,
 )
 from whichvariant.profiles import history
+from whichvariant.profiles.aggregate import aggregate
 from whichvariant.profiles.answer import Answer, Decider, answer_for
 from whichvariant.profiles.batch import Batch, read_batch
-from whichvariant.profiles.events import Event, check_key, read_events
+from whichvariant.profiles.events import Event, IdentifyEvent, check_key, read_events
 from whichvariant.profiles.firmographics import FEATURE
 from whichvariant.profiles.identity import is_own_id, make_id, seed_of_key
 from whichvariant.profiles.location import Located, read_location, supplement, wants_location
@@ -120,6 +121,13 @@ class ProfileService:
         profile_id = make_id(namespace, self.store.secret, seed)
         if idempotency_key is not None:
             return await self.update(namespace, profile_id, events, options, preflight=preflight)
+        if preflight:
+            now_ms = self._now_ms()
+            said = await _read(events, options, now_ms)
+            if not any(_names_user(event) for event in said.events):
+                # Somebody new who says no name has to do with nobody that is stored.
+                state = new_state(profile_id, _random_of(seed), now_ms)
+                return self._supposed(state, said, decider, options, now_ms)
 
         async def begin(work: Work) -> Loaded:
             state = new_state(profile_id, _random_of(seed), work.now_ms)
@@ -356,16 +364,14 @@ class ProfileService:
         preflight: bool,
     ) -> Answer:
         now_ms = self._now_ms()
-        checked = read_events(events, now_ms)
-        located = await _locate(checked, options)
-        firmographics = None
-        if options.enrich is not None and FEATURE in options.features:
-            firmographics = await options.enrich()
+        said = await _read(events, options, now_ms)
 
         async def attempt(recent: Recent | None) -> Answer:
             work = Work(self.store, namespace, decider, self.settings, now_ms, recent=recent)
             try:
-                loaded = await work.apply(await begin(work), checked, located, firmographics)
+                loaded = await work.apply(
+                    await begin(work), said.events, said.located, said.firmographics
+                )
                 answer = answer_for(
                     loaded.state, decider, self.settings.profiles, now_ms, options.locale
                 )
@@ -385,6 +391,22 @@ class ProfileService:
             except (_ReadAgainError, StoreConflict):
                 pass
         return await self._persist(lambda: attempt(None))
+
+    def _supposed(
+        self, state: ProfileState, said: _Said, decider: Decider, options: Options, now_ms: int
+    ) -> Answer:
+        """The answer for a new profile that is kept nowhere."""
+        state.counted = decider.counters_digest
+        step = aggregate(
+            state,
+            said.events,
+            now_ms,
+            decider,
+            self.settings.profiles,
+            located=said.located,
+            firmographics=said.firmographics,
+        )
+        return answer_for(step.state, decider, self.settings.profiles, now_ms, options.locale)
 
     async def _write(self, work: Work, transaction: Transaction | None) -> None:
         """Make it so."""
@@ -410,6 +432,27 @@ class ProfileService:
         raise ProfileOverload(
             f"{self.settings.attempts} attempts met changes by others; try again later"
         )
+
+
+class _Said(NamedTuple):
+    """What a request says: events that are checked, and what was found out for it."""
+
+    events: list[Event]
+    located: Located | None
+    firmographics: Mapping[str, Any] | None
+
+
+async def _read(events: Sequence[Mapping[str, Any]], options: Options, now_ms: int) -> _Said:
+    checked = read_events(events, now_ms)
+    located = await _locate(checked, options)
+    firmographics = None
+    if options.enrich is not None and FEATURE in options.features:
+        firmographics = await options.enrich()
+    return _Said(checked, located, firmographics)
+
+
+def _names_user(event: Event) -> bool:
+    return isinstance(event.fields, IdentifyEvent) and bool(event.fields.user_id)
 
 
 class _ReadAgainError(Exception):

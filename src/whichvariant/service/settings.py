@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import msgspec
+
 from whichvariant.profiles.location import Located
 from whichvariant.profiles.settings import ProfileSettings
 
@@ -39,8 +41,7 @@ class ServiceSettings:
     inbox_attempts: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """What a request for one profile says beside its events: `options` and `locale` of the API.
 
     ``location`` is `options.location`, unchecked. ``locate`` finds the visitor's location when

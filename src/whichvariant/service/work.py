@@ -74,6 +74,21 @@ class Work:
     that it did. Then only a successful commit proves that what it found was so.
     """
 
+    __slots__ = (
+        "_forwards",
+        "_links",
+        "_loaded",
+        "_merges",
+        "_names",
+        "_recent",
+        "decider",
+        "namespace",
+        "now_ms",
+        "relied",
+        "settings",
+        "store",
+    )
+
     def __init__(
         self,
         store: ProfileStore,
@@ -258,10 +273,14 @@ class Work:
     def transaction(self, finishes: tuple[int, ...] = ()) -> Transaction | None:
         """What makes it so; None where there is nothing to write."""
         puts = tuple(
-            self._put(loaded)
-            for loaded in self._loaded.values()
-            if loaded.into is None and loaded.changed
+            [
+                self._put(loaded)
+                for loaded in self._loaded.values()
+                if loaded.into is None and loaded.append
+            ]
         )
+        if puts and not (self._links or self._merges or self._forwards):
+            return Transaction(self.namespace, puts, finishes=finishes)
         links = tuple(Link(alias, final(loaded).state.id) for alias, loaded in self._links)
         merges = tuple(
             Merge(source.state.id, source.version, final(owner).state.id)

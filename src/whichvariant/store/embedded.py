@@ -89,6 +89,8 @@ class EmbeddedStore:
                 opened.lock,
                 self._writes.begin,
                 self._note_settled,
+                self._writes.transact,
+                self._writes.transact_each,
             )
         _open_stores.add(self)
 

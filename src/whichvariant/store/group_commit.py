@@ -60,22 +60,28 @@ class GroupCommit:
     """The thread that writes, and the only user of the writing connection.
 
     ``begin`` is called at the start of each transaction with the group's arguments, ``settled``
-    after it with whether it was committed.
+    after it with whether it was committed. Requests for ``single`` are handed to ``each`` as far as
+    they stand next to each other: it does what ``single`` does for each argument in turn, and gives
+    None or the conflict of each.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what a store hands to its only thread
         self,
         path: str,
         connection: apsw.Connection,
         lock: FileLock,
         begin: Callable[[list[Any]], None],
         settled: Callable[[bool], None],
+        single: Callable[[Any], None],
+        each: Callable[[list[Any]], list[StoreConflict | None]],
     ) -> None:
         self._path = path
         self._connection = connection
         self._lock = lock
         self._begin = begin
         self._settled = settled
+        self._single = single
+        self._each = each
         self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._cursor = connection.cursor()
         self._log_pages = 0
@@ -231,14 +237,27 @@ class GroupCommit:
         execute = self._cursor.execute
         execute("BEGIN IMMEDIATE")
         self._begin([request.argument for request in group])
+        waiting: list[Request] = []
         for request in group:
             request.error = None
+            if request.work == self._single:
+                waiting.append(request)
+                continue
+            self._do_each(waiting)
+            waiting = []
             try:
                 request.result = request.work(request.argument)
             except StoreConflict as conflict:
                 request.error = conflict
+        self._do_each(waiting)
         execute("COMMIT")
         self._settled(True)
+
+    def _do_each(self, requests: list[Request]) -> None:
+        if requests:
+            outcomes = self._each([request.argument for request in requests])
+            for request, outcome in zip(requests, outcomes, strict=True):
+                request.error = outcome
 
     def _fail(self, error: Exception) -> Exception:
         """Take back what was begun; the error that callers get."""

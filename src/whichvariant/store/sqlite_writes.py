@@ -1,7 +1,7 @@
 """What a store writes, statement by statement, inside a transaction that ``GroupCommit`` began.
 
-Each SQL statement gives up the interpreter's lock and has to get it back from a busy event loop,
-so the usual write, one profile and one row of history, makes do with three.
+The usual write, one profile and one row of history, makes do with three of them; many such writes
+at once go through ``sqlite_puts``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from whichvariant.store.seals import (
     namespace_seal,
     profile_seal,
 )
+from whichvariant.store.sqlite_puts import put_together, runs
 
 ALIAS, FORWARD, TOMBSTONE = 1, 2, 3
 _ARTICLE = {ALIAS: "an alias", FORWARD: "a forward", TOMBSTONE: "a tombstone"}
@@ -138,6 +139,24 @@ class Writes:
             self._execute("RELEASE request")
             raise
         self._execute("RELEASE request")
+
+    def transact_each(self, transactions: Sequence[Transaction]) -> list[StoreConflict | None]:
+        """As ``transact`` for each in turn. Gives, for each, None or why it was not applied."""
+        answers: list[StoreConflict | None] = []
+        for run in runs(transactions):
+            again: Sequence[int] = range(len(run))
+            outcomes: list[StoreConflict | None] = [None] * len(run)
+            if len(run) > 1:
+                namespace = self._number_of(run[0].namespace)
+                puts = [transaction.puts[0] for transaction in run]
+                again = put_together(self._execute, namespace, puts, self._next_number)
+            for place in again:
+                try:
+                    self.transact(run[place])
+                except StoreConflict as conflict:
+                    outcomes[place] = conflict
+            answers += outcomes
+        return answers
 
     def _apply(self, namespace: int, transaction: Transaction) -> None:
         for put in transaction.puts:

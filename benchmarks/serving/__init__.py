@@ -1,0 +1,1 @@
+"""The server under wrk, beside the same server stack with a constant answer."""
