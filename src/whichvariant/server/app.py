@@ -87,6 +87,7 @@ class App:
         self._starting: asyncio.Lock | None = None
         self._loaded = False
         self._closed = False
+        self.on_loaded: Callable[[], object] = _nothing
         self._pages: Starlette | None = None
         self._cors = Cors(settings.cors_origins)
         self._body = BodyReader(
@@ -142,6 +143,7 @@ class App:
         self._loaded = True
         # The first look at a user agent reads its patterns, which takes a while.
         device_of("")
+        self.on_loaded()
 
     async def reload(self, namespaces: Iterable[Namespace] | None = None) -> None:
         """Look at once whether configurations have changed, of these namespaces or all.
@@ -377,6 +379,10 @@ WORKERS_FOLDER = "WHICHVARIANT_WORKERS_FOLDER"
 """Where the workers of one server leave their numbers for each other."""
 
 _ONE_PROFILE = frozenset({CREATE, PROFILE})
+
+
+def _nothing() -> None:
+    pass
 
 
 def _data(answer: Any) -> dict[str, Any]:

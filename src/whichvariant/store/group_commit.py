@@ -21,7 +21,8 @@ from whichvariant.store.file_lock import FileLock
 from whichvariant.store.sqlite_errors import store_error
 from whichvariant.store.sqlite_file import BUSY_MS
 
-# Requests of one transaction. More would not save anything, and would keep the first ones waiting.
+# About as many requests make one transaction. More would not save anything, and would keep the
+# first ones waiting.
 _GROUP = 512
 # Pages of the log after which they are moved into the file.
 _CHECKPOINT_PAGES = 1000
@@ -82,7 +83,10 @@ class GroupCommit:
         self._settled = settled
         self._single = single
         self._each = each
-        self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Request] | None] = queue.SimpleQueue()
+        # What tasks asked for in the present turn of their event loop. Each hand-over may wake the
+        # thread, which then wants the interpreter's lock while the loop has more to do.
+        self._asked: dict[asyncio.AbstractEventLoop, list[Request]] = {}
         self._cursor = connection.cursor()
         self._log_pages = 0
         self._checkpoint_at = _CHECKPOINT_PAGES
@@ -103,18 +107,34 @@ class GroupCommit:
         self, work: Callable[[Any], Any], argument: Any, alone: bool = False
     ) -> asyncio.Future[Any]:
         """Queue a request of the running event loop; its future has the answer."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        request = Request(work, argument, future, alone)
         with self._gate:
             if self._ended:
                 raise StoreClosed("the store was closed")
-            self._queue.put(Request(work, argument, future, alone))
+            asked = self._asked.get(loop)
+            if asked is None:
+                self._asked[loop] = [request]
+                loop.call_soon(self._hand_over, loop)
+            else:
+                asked.append(request)
         return future
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._gate:
+            asked = self._asked.pop(loop, None)
+            if asked is not None:
+                self._queue.put(asked)
 
     def end(self) -> None:
         """Do what is queued and stop; waits for it. The connection is free afterwards."""
         with self._gate:
             ended, self._ended = self._ended, True
             if not ended:
+                for asked in self._asked.values():
+                    self._queue.put(asked)
+                self._asked.clear()
                 self._queue.put(None)
         self._thread.join()
 
@@ -149,6 +169,9 @@ class GroupCommit:
             # Should this thread ever fail, then nobody waits for it.
             with self._gate:
                 self._ended = True
+                for asked in self._asked.values():
+                    group.extend(asked)
+                self._asked.clear()
             self._take_more(group)
             for request in group:
                 request.error = StoreError(f"{self._path}: the writing thread has ended")
@@ -164,7 +187,7 @@ class GroupCommit:
             return False
         if first is None:
             return True
-        group.append(first)
+        group.extend(first)
         last = self._serve(group)
         group.clear()
         return last
@@ -199,12 +222,12 @@ class GroupCommit:
         """Add what waits. True: the end was among it."""
         while len(group) < _GROUP:
             try:
-                request = self._queue.get_nowait()
+                more = self._queue.get_nowait()
             except queue.Empty:
                 return False
-            if request is None:
+            if more is None:
                 return True
-            group.append(request)
+            group.extend(more)
         return False
 
     def _write(self, group: list[Request]) -> None:
