@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import tempfile
@@ -33,6 +34,8 @@ _GRACE_S = 30
 _BACKLOG = 2048
 _START_S = 60.0
 _ORPHAN_S = 1.0
+_OTHER_FILES = 256
+"""Open files of a process that are no clients' connections, generously."""
 
 
 def serve(settings: ServerSettings) -> None:
@@ -50,6 +53,7 @@ def serve(settings: ServerSettings) -> None:
     if settings.workers > 1 and settings.store == MEMORY:
         raise SettingsError("workers: with store 'memory' each would keep profiles of its own")
     set_up_logs(settings)
+    _allow_connections(settings.max_connections)
     with _listening(settings) as listener:
         if settings.workers == 1:
             _serve_alone(settings, listener)
@@ -126,7 +130,7 @@ def _options(settings: ServerSettings) -> dict[str, Any]:
     return {
         "workers": settings.workers,
         "loop": "uvloop",
-        "http": "httptools",
+        "http": "whichvariant.server.protocol:Connection",
         "ws": "none",
         "lifespan": "on",
         "log_config": None,
@@ -156,6 +160,18 @@ def _spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def _allow_connections(count: int) -> None:
+    """Raise this process's limit of open files, which its workers inherit, as far as it may be."""
+    needed = count + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        _LOG.warning("a process may open %d files only; max_connections is %d", allowed, count)
 
 
 # ---- listening ----------------------------------------------------------------------------------

@@ -100,6 +100,25 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = 0.3
 
     # ---- what clients may do
+    max_connections: Annotated[
+        Count, Meta(description="Connections to a process; more get 503 and are closed.")
+    ] = 4_096
+    max_header_bytes: Annotated[
+        int, Meta(ge=1_024, le=1 << 20, description="The largest head of a request.")
+    ] = 16 << 10
+    header_timeout_s: Annotated[
+        Seconds, Meta(description="How long a client may take to send the head of a request.")
+    ] = 10.0
+    idle_timeout_s: Annotated[
+        Seconds,
+        Meta(
+            description="How long a connection may wait for its next request. More than a load"
+            " balancer in front keeps its own."
+        ),
+    ] = 75.0
+    send_timeout_s: Annotated[
+        Seconds, Meta(description="How long a client may take to read what is sent to it.")
+    ] = 30.0
     max_body_bytes: Annotated[
         int, Meta(ge=1_024, le=64 << 20, description="The largest body of a request.")
     ] = 2 << 20

@@ -1,0 +1,376 @@
+"""Connections of clients: HTTP/1.1 as uvicorn reads and writes it, with limits on everything.
+
+uvicorn takes heads of any size for as long as they come, as many connections as there are and as
+many requests ahead of their answers as fit into a read, and says what is wrong in plain text. Here
+each of these has a limit and every answer is the API's envelope (docs/security.md).
+
+All that happens for a usual request is a few assignments. Time limits are looked after by one
+timer of the event loop, and are kept to within a quarter of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from whichvariant.server.envelope import INTERNAL, INVALID_DATA, failure
+from whichvariant.server.gathering import GatheringTransport, Turn
+from whichvariant.server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+MOST_AHEAD = 16
+"""Requests of one connection that may wait for the answers to those before them."""
+
+MOST_HEADERS = 100
+"""Headers of a request."""
+
+_VERSIONS = frozenset({"1.1", "1.0"})
+_LONGEST_PACE_S = 0.25
+# A client that is still sending must be able to read why it is cut off, or it sees a reset.
+_LINGER_S = 2.0
+# A request that crosses the end of the server on its way is answered, if it is not too late.
+_LAST_CALL_S = 1.0
+# Chunked bodies of tiny chunks are several times as large as what they carry.
+_WRAPPED_TIMES = 4
+_WRAPPED_BYTES = 64 << 10
+
+
+class _Refused(Exception):  # noqa: N818 - named for what happened
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection, for uvicorn's ``http``. The limits are those of its `App`."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        settings = getattr(config.loaded_app, "settings", None)
+        self._limits = settings if isinstance(settings, ServerSettings) else ServerSettings()
+        self._watch = _watch_of(self)
+        self.due = math.inf
+        """When something has to have happened, on the loop's clock."""
+        self.write_due = math.inf
+        """When the client has to have read what waits for it."""
+        # Where in a request the connection is, and how many bytes of an unfinished part there are.
+        self._head_open = False
+        self._head_bytes = 0
+        self._body_open = False
+        self._body_bytes = 0
+        self._fed = 0
+        # Set while the head of a request is answered or handled and its body is still coming.
+        self._late: RequestResponseCycle | None = None
+        self._late_keeps_alive = False
+        # How it ends: nothing is read any more; what is to be said last; only waiting for the end.
+        self._deaf = False
+        self._last_words = b""
+        self._lingering = False
+        self._stopping = False
+
+    # ---- the connection -----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client came."""
+        transport = GatheringTransport(cast("asyncio.Transport", transport), self._watch.turn)
+        super().connection_made(transport)
+        self._watch.begin()
+        self.due = self._watch.now + self._limits.header_timeout_s
+        if len(self.connections) > self._limits.max_connections:
+            self._deaf = True
+            self.transport.write(self._answer(503, "too many connections; try again later"))
+            self._close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._deaf = True
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """The client says no more. What it asked for before is answered."""
+        at_work = self.cycle is not None and not self.cycle.response_complete
+        if self._lingering or self._body_open or not at_work or self.scheme == "https":
+            return None
+        self._deaf = True
+        self.cycle.keep_alive = False
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not read fast enough."""
+        self.write_due = self._watch.now + self._limits.send_timeout_s
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self.write_due = math.inf
+        super().resume_writing()
+
+    def shutdown(self) -> None:
+        """The server is about to end: what was asked is answered, and nothing more is."""
+        self._stopping = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+            self._late_keeps_alive = False
+        elif not self._lingering:
+            self.due = min(self.due, self._watch.now + _LAST_CALL_S)
+
+    def overdue(self) -> None:
+        """Something that had to happen has not."""
+        if self.transport.is_closing() or self._lingering or self.write_due < self._watch.now:
+            self.transport.abort()
+        elif self._deaf:
+            # The last words wait for an answer that is being worked on.
+            self.due = math.inf
+        elif self._head_open:
+            self._refuse(408, "the request did not arrive in time")
+        elif not self._body_open:
+            self._close()
+        elif self.flow.read_paused:
+            # It could not go on sending.
+            self.due = self._watch.now + self._limits.body_timeout_s
+        else:
+            self._refuse(408, "the body did not arrive in time")
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came. What is unfinished after them is looked at here."""
+        if self._deaf:
+            return
+        self._fed = len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # Nobody here speaks anything else: the request is answered, what follows is not read.
+            self._deaf = True
+            self.cycle.keep_alive = False
+            return
+        except httptools.HttpParserError as error:
+            self._broken(error)
+            return
+        if self._head_open:
+            self._head_bytes += self._fed
+            if self._head_bytes > self._limits.max_header_bytes:
+                self._refuse(431, self._head_too_large())
+        elif self._body_open:
+            self._unfinished_body()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._head_open = True
+        self._head_bytes = 0
+        self.due = self._watch.now + self._limits.header_timeout_s
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is there."""
+        most = self._limits.max_header_bytes
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise _Refused(400, "expected HTTP/1.1")
+        if len(self.headers) > MOST_HEADERS:
+            raise _Refused(431, f"more than {MOST_HEADERS} headers")
+        if self._head_bytes + self._fed > most and self._head_size() > most:
+            raise _Refused(431, self._head_too_large())
+        if len(self.pipeline) >= MOST_AHEAD:
+            raise _Refused(503, "too many requests ahead of their answers")
+        super().on_headers_complete()
+        # Headers that come after a body are of no use here, and must not fill the memory.
+        self.headers = []
+        self._head_open = False
+        self._body_open = True
+        self._body_bytes = 0
+        self.due = math.inf
+        if self._stopping:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        """The last byte of a request."""
+        self._body_open = False
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.more_body = False
+        cycle.message_event.set()
+        if self._late is not None:
+            cycle.keep_alive = self._late_keeps_alive
+            cycle.transport = self.transport
+            self._late = None
+            self.due = math.inf
+
+    def _unfinished_body(self) -> None:
+        self._body_bytes += self._fed
+        most = self._limits.max_body_bytes
+        if self._body_bytes > _WRAPPED_TIMES * most + _WRAPPED_BYTES:
+            self._refuse(413, f"the body is larger than {most} bytes")
+        elif len(self.headers) > MOST_HEADERS:
+            self._refuse(431, f"more than {MOST_HEADERS} trailers")
+        elif self._late is None:
+            # If it is answered before all of it is there, the connection cannot go on: what is
+            # left of the body would be read as the next request.
+            cycle = self._late = self.cycle
+            self._late_keeps_alive = cycle.keep_alive
+            cycle.keep_alive = False
+            cycle.transport = cast("asyncio.Transport", _LingeringTransport(self))
+            # The app has a limit of its own. This one is for what does not keep to any.
+            self.due = self._watch.now + self._limits.body_timeout_s + 4 * self._watch.pace_s
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _head_too_large(self) -> str:
+        return f"the request's head is larger than {self._limits.max_header_bytes} bytes"
+
+    # ---- answering ----------------------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        """The last byte of an answer is written."""
+        self.server_state.total_requests += 1
+        if self._lingering:
+            return
+        if self.transport.is_closing():
+            self.due = self._watch.now + self._limits.send_timeout_s
+            return
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif self._last_words:
+            self._say_last(self._last_words)
+        else:
+            self.flow.resume_reading()
+            if not self._head_open:
+                self.due = self._watch.now + self._limits.idle_timeout_s
+
+    def _broken(self, error: httptools.HttpParserError) -> None:
+        """The request is none, or too much: say so, after the answers to those before it."""
+        cause = error.__context__
+        if isinstance(cause, _Refused):
+            self._refuse(cause.status, str(cause))
+        elif isinstance(error, httptools.HttpParserCallbackError):
+            self._refuse(400, "the request's target is not valid")
+        else:
+            self._refuse(400, f"not HTTP/1.1: {error}")
+
+    def _refuse(self, status: int, message: str) -> None:
+        self._deaf = True
+        self.due = math.inf
+        words = self._answer(status, message)
+        cycle = self.cycle
+        waits = cycle is not None and not cycle.response_complete
+        if self._body_open and cycle is not None:
+            # Whoever reads its body hears that nothing more comes, and does not answer.
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if self.pipeline and self.pipeline[0][0] is cycle:
+                self.pipeline.popleft()
+            elif cycle.response_started:
+                self._close()
+                return
+            else:
+                waits = False
+        if waits:
+            self._last_words = words
+        else:
+            self._say_last(words)
+
+    def _say_last(self, words: bytes) -> None:
+        self.transport.write(words)
+        self.linger()
+
+    def _answer(self, status: int, message: str) -> bytes:
+        body = failure(INTERNAL if status == 503 else INVALID_DATA, message)
+        retry = b"retry-after: 1\r\n" if status == 503 else b""
+        return (
+            b"%bcontent-type: application/json; charset=utf-8\r\ncontent-length: %d\r\n"
+            b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+            b"%bconnection: close\r\n\r\n%b"
+        ) % (STATUS_LINE[status], len(body), retry, body)
+
+    def linger(self) -> None:
+        """End, but let a client that is still sending read the answer."""
+        self._lingering = self._deaf = True
+        self.due = self._watch.now + _LINGER_S
+        if self.scheme == "https" or not self.transport.can_write_eof():
+            self.transport.close()
+        else:
+            self.flow.resume_reading()
+            self.transport.write_eof()
+
+    def _close(self) -> None:
+        self.due = self._watch.now + self._limits.send_timeout_s
+        self.transport.close()
+
+
+class _LingeringTransport:
+    """The transport of a connection whose request is not read to its end when it is answered."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.write = connection.transport.write
+
+    def is_closing(self) -> bool:
+        return self._connection.transport.is_closing()
+
+    def close(self) -> None:
+        self._connection.linger()
+
+
+class _Watch:
+    """Ends what takes too long: one timer for all connections instead of one for each."""
+
+    def __init__(self, connection: Connection) -> None:
+        limits = connection._limits
+        self._loop = connection.loop
+        self.turn = Turn(connection.loop)
+        self._connections = cast("set[Connection]", connection.connections)
+        self._timer: asyncio.TimerHandle | None = None
+        shortest = min(
+            limits.header_timeout_s,
+            limits.idle_timeout_s,
+            limits.send_timeout_s,
+            limits.body_timeout_s,
+        )
+        self.pace_s = min(_LONGEST_PACE_S, max(0.02, shortest / 4))
+        self.now = self._loop.time()
+
+    def begin(self) -> None:
+        """Somebody is there to be looked after."""
+        if self._timer is None:
+            self._look()
+
+    def _look(self) -> None:
+        now = self.now = self._loop.time()
+        for connection in [
+            connection
+            for connection in self._connections
+            if connection.due < now or connection.write_due < now
+        ]:
+            connection.overdue()
+        self._timer = self._loop.call_later(self.pace_s, self._look) if self._connections else None
+
+
+_watches: WeakKeyDictionary[ServerState, _Watch] = WeakKeyDictionary()
+
+
+def _watch_of(connection: Connection) -> _Watch:
+    watch = _watches.get(connection.server_state)
+    if watch is None:
+        watch = _watches[connection.server_state] = _Watch(connection)
+    return watch
