@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from whichvariant.server.description import description_routes
 from whichvariant.server.envelope import INTERNAL, INVALID_DATA, failure
 from whichvariant.server.failures import Refused, failure_of
 from whichvariant.server.monitoring import monitoring_routes
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 def pages(app: App) -> Starlette:
     """The Starlette application for an `App`'s other paths."""
 
-    routes = monitoring_routes(app)
+    routes = [*monitoring_routes(app), *description_routes(app)]
+    if app.settings.admin_token is not None:
+        from whichvariant.server.administration import admin_routes
+
+        routes += admin_routes(app)
     if app.settings.inspector:
         from whichvariant.server.inspector.routes import inspector_routes
 
