@@ -14,6 +14,7 @@ import pytest
 from tests.sdk import shapes
 from tests.sdk.clients import Clients, Outcome, clients
 from tests.sdk.npm import Installed
+from tests.server.geo_fixture import IN_MUNICH, MUNICH_LOCATION, write_database
 from tests.server.running import STOREFRONT, Served, served
 
 from whichvariant import Engine
@@ -371,3 +372,31 @@ def test_what_the_sdk_does_with_503(packages: Installed, server: Served) -> None
         door.shutdown()
         thread.join()
         door.server_close()
+
+
+# ---- where a visitor is -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def located(packages: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    """Clients of a server with a geo database, which trusts them to say who a visitor is."""
+    folder = tmp_path_factory.mktemp("located")
+    database = write_database(folder / "city.mmdb")
+    arguments = ("--trusted-proxies", "127.0.0.1", "--geo-database", str(database))
+    with served(folder, *arguments) as running, clients(packages, running.url) as api:
+        yield api
+
+
+def test_the_location_of_an_ip(located: Clients) -> None:
+    """`features` with `location`, and `ip`, as an SDK sends them that renders on a server."""
+    events = [located.event("page", properties={})]
+    options: dict[str, Any] = {"ip": IN_MUNICH, "enabledFeatures": ["location"], "locale": "de"}
+    profile = one(located.call("createProfile", {"events": events}, options))["profile"]
+    assert profile["location"] == {**MUNICH_LOCATION, "city": "München", "country": "Deutschland"}
+    got = one(located.call("getProfile", profile["id"], {}))["profile"]
+    assert got["location"] == MUNICH_LOCATION
+    # Neither without the feature, nor for an address that the database does not know.
+    for less in ({"ip": IN_MUNICH}, {"ip": "192.0.2.1", "enabledFeatures": ["location"]}):
+        events = [located.event("page", properties={})]
+        data = one(located.call("createProfile", {"events": events}, less))
+        assert data["profile"]["location"] == {}

@@ -151,7 +151,13 @@ async def test_types_refused(header: bytes, value: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b"text/plain;charset=UTF-8", b"Application/JSON", b'application/json; charset="utf8"']
+    "value",
+    [
+        b"text/plain;charset=UTF-8",
+        b"Application/JSON",
+        b'application/json; charset="utf8"',
+        b"application/x-www-form-urlencoded",
+    ],
 )
 async def test_types_taken(value: bytes) -> None:
     assert await reader().read({b"content-type": value}, arriving(b"{}")) == b"{}"

@@ -321,8 +321,11 @@ def test_broken_body_behind_others(strict: Served) -> None:
 def test_upgrades_are_answered_as_if_not_asked_for(strict: Served, upgrade: str) -> None:
     with Client(strict.port) as client:
         sent = request("GET", "/healthz", "Connection: Upgrade", f"Upgrade: {upgrade}")
-        answer = client.ask(sent + b"\x00\x01\x02" + NEXT)
+        # It is answered in this protocol, and what follows is read as the next request.
+        answer = client.ask(sent + NEXT + b"\x00\x01\x02 no request\r\n")
         assert answer.status == 200
+        assert client.answer().status == 200
+        assert client.answer().status == 400
         assert client.ends()
 
 

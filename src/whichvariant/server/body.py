@@ -14,7 +14,8 @@ from whichvariant.server.failures import RETRY_AFTER, Refused
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 
-_TYPES = frozenset({b"application/json", b"text/plain"})
+# The last is what `curl -d` says unless it is told otherwise, whatever the body is.
+_TYPES = frozenset({b"application/json", b"text/plain", b"application/x-www-form-urlencoded"})
 _USUAL_TYPES = frozenset({*_TYPES, b"text/plain;charset=UTF-8", b"application/json; charset=utf-8"})
 
 

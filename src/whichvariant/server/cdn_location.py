@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from whichvariant.profiles.location import COUNTRY_CODES
 from whichvariant.profiles.place_names import country_name
 
-# Cloudflare's countries of visitors who come through the Tor network, or from nobody knows where.
+# Cloudflare's country of visitors who come through the Tor network.
 _TOR = "T1"
-_UNKNOWN = "XX"
 
 _LONGEST = 256
 
@@ -33,7 +33,6 @@ _LONGITUDE = b"cf-iplongitude"
 _NAMES = frozenset({*_TEXTS, _COUNTRY, _CONTINENT, _LATITUDE, _LONGITUDE})
 
 _CONTINENTS = frozenset({"AF", "AN", "AS", "EU", "NA", "OC", "SA"})
-_COUNTRY_CODE = re.compile(r"[A-Z]{2}")
 _DEGREES = re.compile(r"-?[0-9]{1,3}(\.[0-9]{1,18})?")
 
 
@@ -56,7 +55,8 @@ def cdn_location(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, Any] | Non
         text = _text(said.get(name, b""))
         if text:
             location[field] = text
-    if code != _UNKNOWN and _COUNTRY_CODE.fullmatch(code):
+    # XX, among others, is none: Cloudflare does not know.
+    if len(code) == 2 and code in COUNTRY_CODES:
         location["countryCode"] = code
         country = country_name(code)
         if country is not None:

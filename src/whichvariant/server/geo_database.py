@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import maxminddb
 import msgspec
 
-from whichvariant.profiles.location import Located
+from whichvariant.profiles.location import COUNTRY_CODES, Located
 from whichvariant.server.clients import Address
 
 _LOG = logging.getLogger("whichvariant.server.geo")
@@ -151,11 +151,12 @@ def _finder(reader: maxminddb.Reader) -> Callable[[Address], Located | None]:
 
 
 def _located(record: _Record) -> Located | None:
+    code = record.country.iso_code
     location: dict[str, Any] = {
         "city": record.city.names.get("en"),
         "postalCode": record.postal.code,
         "country": record.country.names.get("en"),
-        "countryCode": record.country.iso_code,
+        "countryCode": code if code in COUNTRY_CODES else None,
         "continent": record.continent.code,
         "timezone": record.location.time_zone,
     }

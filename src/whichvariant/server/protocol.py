@@ -37,6 +37,7 @@ MOST_HEADERS = 100
 """Headers of a request."""
 
 _VERSIONS = frozenset({"1.1", "1.0"})
+_OFFERS = frozenset({b"upgrade", b"http2-settings"})
 _LONGEST_PACE_S = 0.25
 # A client that is still sending must be able to read why it is cut off, or it sees a reset.
 _LINGER_S = 2.0
@@ -77,6 +78,8 @@ class Connection(HttpToolsProtocol):
         self._body_open = False
         self._body_bytes = 0
         self._fed = 0
+        # The head of a request that offers another protocol, without the offer.
+        self._plain_head = b""
         # Set while the head of a request is answered or handled and its body is still coming.
         self._late: RequestResponseCycle | None = None
         self._late_keeps_alive = False
@@ -156,16 +159,26 @@ class Connection(HttpToolsProtocol):
         if self._deaf:
             return
         self._fed = len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Nobody here speaks anything else: the request is answered, what follows is not read.
-            self._deaf = True
-            self.cycle.keep_alive = False
-            return
-        except httptools.HttpParserError as error:
-            self._broken(error)
-            return
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._plain_head:
+                    # A tunnel, which nobody here makes: what follows is not read.
+                    self._deaf = True
+                    self.cycle.keep_alive = False
+                    return
+                # The parser stops at the end of such a head: it is read once more, as any other.
+                data = self._plain_head + data[upgrade.args[0] :]
+                self._plain_head = b""
+                self._fed = len(data)
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            except httptools.HttpParserError as error:
+                self._broken(error)
+                return
+            else:
+                break
         if self._head_open:
             self._head_bytes += self._fed
             if self._head_bytes > self._limits.max_header_bytes:
@@ -191,6 +204,11 @@ class Connection(HttpToolsProtocol):
             raise _Refused(431, self._head_too_large())
         if len(self.pipeline) >= MOST_AHEAD:
             raise _Refused(503, "too many requests ahead of their answers")
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            # Java's HttpClient and `curl --http2` offer HTTP/2 with every request. It is answered
+            # in this protocol, as RFC 9110, section 7.8, lets a server do.
+            self._plain_head = self._head_without_offer()
+            return
         super().on_headers_complete()
         # Headers that come after a body are of no use here, and must not fill the memory.
         self.headers = []
@@ -203,6 +221,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""
+        if self._plain_head:
+            return
         self._body_open = False
         cycle = self.cycle
         if cycle.response_complete:
@@ -231,6 +251,20 @@ class Connection(HttpToolsProtocol):
             cycle.transport = cast("asyncio.Transport", _LingeringTransport(self))
             # The app has a limit of its own. This one is for what does not keep to any.
             self.due = self._watch.now + self._limits.body_timeout_s + 4 * self._watch.pace_s
+
+    def _head_without_offer(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name in _OFFERS:
+                continue
+            if name == b"connection":
+                named = {part.strip().lower() for part in value.split(b",")}
+                kept = b", ".join(sorted(named & {b"close", b"keep-alive"}))
+                lines += [b"connection: " + kept] if kept else []
+            else:
+                lines.append(b"%b: %b" % (name, value))
+        return b"\r\n".join([*lines, b"", b""])
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
