@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import httpx
-from tests.server.conftest import client_of
+from tests.server.conftest import SHOP, client_of
 from tests.server.events import event, identify, page
 from tests.server.running import Served
 
@@ -84,3 +84,26 @@ def test_a_process_serves(server: Served) -> None:
     assert answer.json()["error"] == {"code": "ERR_INVALID_DATA"}
     got = httpx.post(f"{server.api}/profiles", json={"events": [page()]})
     assert got.status_code == 200
+
+
+async def test_a_full_inbox(make_app: Callable[..., App]) -> None:
+    app = make_app(max_batches=2)
+    async with client_of(app) as client:
+        running = await app.start()
+        for _ in range(2):
+            sequence = await running.store.enqueue(SHOP, b"no batch", 5)
+            await running.store.reject(sequence, "because", 6)
+        answer = await client.post("/import/events", json={"events": [with_id(page(), "a")]})
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        assert (await running.store.pulse()).waiting == 0
+        # Where nothing is kept there is always room.
+        path = "http://server/v2/organizations/nobody/environments/main/import/events"
+        nowhere = await client.post(path, json={"events": [with_id(page(), "a")]})
+        assert nowhere.json()["data"] == {"message": "Events accepted."}
+        assert (await running.store.pulse()).waiting == 0
+
+
+def with_id(sent: dict[str, object], name: str) -> dict[str, object]:
+    """An event of a batch."""
+    return {**sent, "anonymousId": name}

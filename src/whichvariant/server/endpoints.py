@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from whichvariant.errors import EventError
 from whichvariant.server.catalog import Catalog
-from whichvariant.server.failures import Refused
+from whichvariant.server.envelope import INTERNAL
+from whichvariant.server.failures import RETRY_AFTER, Refused
 from whichvariant.server.routing import CREATE, IMPORT, PROFILE, UPSERT, Route
 from whichvariant.server.visitors import Visitor
 from whichvariant.service import Inbox, Options, ProfileService
@@ -24,6 +26,7 @@ FEATURES = ("location", "ip-enrichment")
 
 _LONGEST_QUERY = 4_096
 _LONGEST_LOCALE = 64
+_PAUSE_S = 1.0
 _ACCEPTED = {"message": "Events accepted."}
 
 
@@ -84,10 +87,15 @@ def read_options(body: dict[str, Any], locale: str, visitor: Visitor) -> Options
 class Endpoints:
     """The API over a service, an inbox and a catalog of configurations."""
 
-    def __init__(self, service: ProfileService, inbox: Inbox, catalog: Catalog) -> None:
+    def __init__(
+        self, service: ProfileService, inbox: Inbox, catalog: Catalog, max_batches: int
+    ) -> None:
         self._service = service
         self._inbox = inbox
         self._catalog = catalog
+        self._max_batches = max_batches
+        self._full = False
+        self._look_again = 0.0
 
     async def create(
         self, route: Route, query: Query, body: dict[str, Any], visitor: Visitor
@@ -137,8 +145,21 @@ class Endpoints:
         if self._catalog.find(route.namespace) is None:
             self._inbox.check(events)
         else:
+            if await self._is_full():
+                raise Refused(
+                    503, "too many batches wait; try again later", INTERNAL, headers=(RETRY_AFTER,)
+                )
             await self._inbox.accept(route.namespace, events)
         return _ACCEPTED
+
+    async def _is_full(self) -> bool:
+        """Whether the inbox has no room, as of less than a second ago."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._look_again:
+            self._look_again = now + _PAUSE_S
+            pulse = await self._inbox.service.store.pulse()
+            self._full = pulse.waiting + pulse.rejected >= self._max_batches
+        return self._full
 
 
 def _events(body: dict[str, Any]) -> Any:

@@ -47,7 +47,7 @@ class Running:
         self.sources = tuple(sources)
         self.service = ProfileService(store, catalog.engine, settings.service_settings())
         self.inbox = Inbox(self.service, unavailable=catalog.unavailable)
-        self.endpoints = Endpoints(self.service, self.inbox, catalog)
+        self.endpoints = Endpoints(self.service, self.inbox, catalog, settings.max_batches)
         self.visitors = Visitors(visitors)
         self.loop = asyncio.get_running_loop()
         self.started_ms = clock.now_ms()

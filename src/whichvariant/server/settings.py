@@ -131,6 +131,14 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     waiting_per_profile: Annotated[
         Count, Meta(description="Requests that may wait to change one profile; more get 429.")
     ] = 32
+    max_batches: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000_000,
+            description="Asynchronous batches that wait or were rejected; more get 503.",
+        ),
+    ] = 100_000
     cors_origins: Annotated[
         tuple[str, ...], Meta(description="Origins whose pages may call; '*' is all.")
     ] = ("*",)
