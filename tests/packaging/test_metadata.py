@@ -46,6 +46,7 @@ def test_the_package_is_marked_as_typed(declared: dict[str, Any]) -> None:
     assert (ROOT / "src" / "whichvariant" / "py.typed").is_file()
     package_data = declared["tool"]["setuptools"]["package-data"]
     assert package_data == {
+        "whichvariant.server.inspector": ["*.html", "*.css", "*.js", "*.svg"],
         "whichvariant": ["py.typed"],
         "whichvariant._core": ["*.pyi"],
         "whichvariant.replay.page": ["*.css", "*.js"],

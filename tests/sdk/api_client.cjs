@@ -2,7 +2,7 @@
 //
 //   {client: "shared" | "node", settings: {clientId, …}, method, arguments}
 //   {build: "page" | "track" | "identify" | "component" | …, data}   an event, as the SDK builds it
-//   {parse: "CreateProfileResponse", value}                          what the SDK's schema makes of it
+//   {parse: "CreateProfileResponse", value}  what the SDK's schema makes of it
 //
 // An outcome is {value} or {error: {name, message}}, with what went over the wire: `exchanges`
 // (not for "node", which brings its own fetch) and what the SDK logged. The working directory is
