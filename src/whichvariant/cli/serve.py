@@ -98,7 +98,7 @@ def serve(*, settings_file: str | None, only_check: bool, as_json: bool, **given
         raise click.exceptions.Exit(0 if sound else 1)
     if as_json:
         raise click.UsageError("--json goes with --check")
-    if not resolved.settings.config:
+    if not (resolved.settings.config or resolved.settings.delivery):
         raise click.UsageError("there is nothing to serve: say --config")
     _serve(resolved.settings)
 

@@ -6,8 +6,6 @@ Where no token is set these paths do not exist.
 from __future__ import annotations
 
 import logging
-import os
-import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +22,6 @@ from whichvariant.profiles.api_profile import profile_object
 from whichvariant.profiles.json_values import mismatch
 from whichvariant.profiles.times import iso_time, parse_time
 from whichvariant.server.admin import require_admin
-from whichvariant.server.app import WORKERS_FOLDER
 from whichvariant.server.body import BodyReader, Disconnected
 from whichvariant.server.envelope import failure, success
 from whichvariant.server.failures import Refused, failure_of
@@ -103,10 +100,7 @@ async def _configurations(app: App, running: Running, request: Request) -> Json:
 
 
 async def _reload(app: App, running: Running, request: Request) -> Json:
-    await app.reload()
-    if WORKERS_FOLDER in os.environ:
-        # The main process hands it on to the other workers.
-        os.kill(os.getppid(), signal.SIGHUP)
+    await app.reload_everywhere()
     return await _configurations(app, running, request)
 
 

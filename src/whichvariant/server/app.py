@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -152,6 +153,13 @@ class App:
         """
         for source in self._sources:
             await source.refresh(self.catalog, namespaces)
+
+    async def reload_everywhere(self) -> None:
+        """As `reload`, in the other workers of this server as well."""
+        await self.reload()
+        if WORKERS_FOLDER in os.environ:
+            # The main process hands it on.
+            os.kill(os.getppid(), signal.SIGHUP)
 
     async def close(self) -> None:
         """Finish what was accepted, and close the store if the app opened it."""

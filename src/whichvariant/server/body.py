@@ -30,7 +30,10 @@ class BodyReader:
     must not fill the memory.
     """
 
-    def __init__(self, limit: int, timeout_s: float, room: int) -> None:
+    def __init__(
+        self, limit: int, timeout_s: float, room: int, *, types: frozenset[bytes] = _TYPES
+    ) -> None:
+        self._types = types
         self._limit = limit
         self._timeout_s = timeout_s
         self._room = room
@@ -38,7 +41,9 @@ class BodyReader:
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """The body. Refused if it is too large, too slow, or of another type than JSON."""
         content_type = headers.get(b"content-type")
-        if content_type is not None and content_type not in _USUAL_TYPES:
+        if content_type is not None and (
+            content_type not in _USUAL_TYPES or self._types is not _TYPES
+        ):
             self._check_type(content_type)
         if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
             raise Refused(415, "content-encoding: bodies are taken uncompressed only", close=True)
@@ -94,11 +99,11 @@ class BodyReader:
 
     def _check_type(self, content_type: bytes) -> None:
         kind, _, parameters = content_type.partition(b";")
-        if kind.strip().lower() not in _TYPES:
+        if kind.strip().lower() not in self._types:
             shown = content_type[:100].decode("latin-1")
             raise Refused(
                 415,
-                f"content-type: expected application/json or text/plain, got {shown!r}",
+                f"content-type: expected {self._expected()}, got {shown!r}",
                 close=True,
             )
         for parameter in parameters.split(b";"):
@@ -107,6 +112,11 @@ class BodyReader:
                 value.strip(b' "').lower() not in {b"utf-8", b"utf8", b"us-ascii"}
             ):
                 raise Refused(415, "content-type: expected charset utf-8", close=True)
+
+    def _expected(self) -> str:
+        if self._types is _TYPES:
+            return "application/json or text/plain"
+        return " or ".join(sorted(kind.decode() for kind in self._types))
 
     def _too_large(self) -> Refused:
         return Refused(413, f"the body is larger than {self._limit} bytes", close=True)

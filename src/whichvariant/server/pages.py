@@ -26,6 +26,10 @@ def pages(app: App) -> Starlette:
         from whichvariant.server.administration import admin_routes
 
         routes += admin_routes(app)
+    if app.settings.webhook_secret is not None:
+        from whichvariant.server.webhook import webhook_routes
+
+        routes += webhook_routes(app)
     if app.settings.inspector:
         from whichvariant.server.inspector.routes import inspector_routes
 

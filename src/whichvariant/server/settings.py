@@ -58,6 +58,42 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Meta(ge=0, le=86_400, description="How often files are looked at for changes; 0: never."),
     ] = 2.0
 
+    delivery: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Configuration from Contentful's Delivery API:"
+            " [ORGANIZATION/ENVIRONMENT=]SPACE[/ENVIRONMENT]."
+        ),
+    ] = ()
+    delivery_token: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="Its access token; for several spaces SPACE=TOKEN,SPACE=TOKEN.",
+            extra={"secret": True},
+        ),
+    ] = None
+    delivery_url: Annotated[
+        str, Meta(pattern="^https?://", description="The Delivery API's address.")
+    ] = "https://cdn.contentful.com"
+    delivery_poll_s: Annotated[
+        float, Meta(ge=0, le=86_400, description="How often it is asked for changes; 0: never.")
+    ] = 60.0
+    delivery_cache: Annotated[
+        str,
+        Meta(
+            description="A folder for what was read last, to start from where the Delivery API"
+            " cannot be reached."
+        ),
+    ] = ""
+    webhook_secret: Annotated[
+        Annotated[str, Meta(min_length=16)] | None,
+        Meta(
+            description="Contentful's signing secret, or a bearer token: who knows it may ask for"
+            " a look at changes, at /webhooks/contentful.",
+            extra={"secret": True},
+        ),
+    ] = None
+
     # ---- where profiles live
     store: Annotated[
         str, Meta(min_length=1, description="The store's file, or 'memory' to keep nothing.")
