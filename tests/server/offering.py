@@ -15,11 +15,15 @@ _ANSWER_S = 30.0
 
 
 class Outcome(NamedTuple):
-    """One request: its status (0: no answer), whether it names a time to come back, how long."""
+    """One request: its status, whether it names a time to come back, how long it took.
+
+    With status 0 there was no answer, and ``problem`` says why.
+    """
 
     status: int
     come_back: bool
     seconds: float
+    problem: str = ""
 
 
 class Offered:
@@ -83,15 +87,17 @@ async def offer(
                     finally:
                         idle -= 1
                 begun = time.monotonic()
+                problem = ""
                 try:
                     async with asyncio.timeout(_ANSWER_S):
                         if reader is None or writer is None:
                             reader, writer = await asyncio.open_connection("127.0.0.1", port)
                         writer.write(request(next(numbers)))
                         status, come_back, closing = await _answer(reader)
-                except (OSError, EOFError, TimeoutError):
+                except (OSError, EOFError, TimeoutError) as error:
                     status, come_back, closing = 0, False, True
-                outcomes.append(Outcome(status, come_back, time.monotonic() - begun))
+                    problem = repr(error)
+                outcomes.append(Outcome(status, come_back, time.monotonic() - begun, problem))
                 if closing and writer is not None:
                     writer.close()
                     reader = writer = None
