@@ -307,7 +307,11 @@ def test_edit(open_page: Open, shop: Served) -> None:
         assert "out" in page.locator(f"#differences [data-id='{BERLIN_STORE}']").inner_text()
         # Nothing of it is stored.
         assert stored(shop, "jo@shop.example") == before
+        # What was typed last and not explained yet is discarded with the rest.
+        page.fill("#edit-location-city", "Bremen")
         page.get_by_role("button", name="Discard the edits").click()
+        inspector.mode("stored")
+        page.wait_for_timeout(500)
         inspector.mode("stored")
         assert inspector.outcomes() == old
         assert page.locator("#differences").count() == 0

@@ -122,6 +122,11 @@ function draw() {
 
 function opened(tab) {
   remember(false);
+  fillPanel(tab);
+}
+
+/** What a tab holds is made when it is first looked at. */
+function fillPanel(tab) {
   if (!state.view) return;
   if (tab === "edit" && editor === null) {
     editor = new Editor(state.view, { counters: configuration().counters, sticky: sticky(),
@@ -141,12 +146,13 @@ function opened(tab) {
 
 /** A new subject: what the panels hold is of the old one. */
 const begin = (fields) => {
+  clearTimeout(pause);
   editor = sender = comparer = null;
   for (const [key] of TABS) tabs.panel(key).replaceChildren();
-  Object.assign(state, { before: null, happened: "", note: "", other: null, stored: null, key: "", at: "" },
-    fields);
+  Object.assign(state, { before: null, happened: "", note: "", other: null, stored: null,
+    key: "", at: "" }, fields);
   draw();
-  tabs.show(tabs.shown || "profile");
+  fillPanel(tabs.shown);
 };
 
 const remember = (step) => address.write({
@@ -155,7 +161,9 @@ const remember = (step) => address.write({
 }, step);
 
 function backToStored() {
+  clearTimeout(pause);
   turn += 1;
+  byId("results").removeAttribute("aria-busy");
   editor = null;
   Object.assign(state, { view: state.stored, before: null, happened: "", note: "", other: null,
     mode: state.at ? "past" : "stored" });
@@ -185,9 +193,12 @@ async function lookUp(id, at, step = true) {
     remember(step);
   } catch (error) {
     const [path, words] = placed(error.message);
-    if (path === "at") complain(byId("at"), byId("at-error"), `As of: ${words}`);
+    const when = path === "at" || (at && /exist|history/.test(error.message));
+    // Whoever was shown before is not the one that was asked for.
+    if (error.status === 404 && !when) begin({ view: null });
+    if (when) complain(byId("at"), byId("at-error"), sentenceOf(words));
     else complain(byId("id"), byId("id-error"), sentenceOf(error.message));
-    (path === "at" ? byId("at") : byId("id")).focus();
+    byId(when ? "at" : "id").focus();
   }
 }
 
@@ -227,7 +238,7 @@ function edited(subject) {
     try {
       const found = await asking(() => explain(subject));
       if (!found) return;
-      editor.complain("");
+      editor?.complain("");
       Object.assign(state, { view: { ...subject, ...found }, before: state.stored, other: null,
         note: "", mode: state.stored ? "edited" : "madeUp" });
       draw();
@@ -238,6 +249,7 @@ function edited(subject) {
 }
 
 async function sendEvents(events, preflight) {
+  clearTimeout(pause);
   const { place, stored } = state;
   const words = events.length === 1 ? `this ${events[0]?.type ?? ""} event`
     : plural(events.length, "event");
@@ -368,12 +380,9 @@ byId("environment").addEventListener("change", ({ target }) => {
   state.place = state.places.find((one) => named(one) === target.value);
   byId("served").replaceChildren(...served(state.place));
   const { key, at } = state;
-  if (key) {
-    lookUp(key, at);
-  } else {
-    begin({ view: null });
-    remember(false);
-  }
+  begin({ view: null });
+  remember(false);
+  if (key) lookUp(key, at);
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
   // What stands after "#" says what is shown, so it has to stay.

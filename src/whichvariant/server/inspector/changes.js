@@ -1,7 +1,7 @@
 // What the visitor sees: entries that are replaced, and values that are set. This is the API's part
 // of the answer, not the explanation's.
 import { code, h, name } from "./dom.js";
-import { count, json, nameOf, shorten, variant } from "./words.js";
+import { count, json, nameOf, pretty, shorten, variant } from "./words.js";
 
 const table = (caption, heads, rows) => h("table", {},
   h("caption", { class: "unseen" }, caption),
@@ -30,5 +30,5 @@ export const changeSection = (selection, explanation) => {
         h("th", { scope: "row" }, code(baseline), from(record.experienceId, record.variantIndex)),
         h("td", {}, entry ? code(entry) : "nothing (the empty variant)")))) : null,
     h("details", { class: "fold" }, h("summary", {}, "The answer as JSON"),
-      h("pre", { class: "json" }, JSON.stringify(selection, null, 2))));
+      h("pre", { class: "json" }, pretty(selection))));
 };

@@ -1,6 +1,6 @@
 // The form with which a profile is changed or made up. It stores nothing: every change is explained.
 import { complain, h } from "./dom.js";
-import { json, nameOf, placed, variant, visible } from "./words.js";
+import { json, nameOf, placed, pretty, variant, visible } from "./words.js";
 
 const PLACES = [["city", "City"], ["region", "Region"], ["regionCode", "Region code"],
   ["country", "Country"], ["countryCode", "Country code"], ["continent", "Continent"],
@@ -238,7 +238,7 @@ export class Editor {
 
   whole() {
     const area = h("textarea", { id: "edit-json", rows: 24, spellcheck: "false",
-      value: JSON.stringify(this.subject.profile, null, 2) });
+      value: pretty(this.subject.profile) });
     area.addEventListener("input", () => {
       let profile;
       try {

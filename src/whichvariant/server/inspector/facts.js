@@ -1,6 +1,6 @@
 // What is known of the profile, to read.
 import { code, figure, h, name } from "./dom.js";
-import { count, instant, json, plural, shorten, variant } from "./words.js";
+import { count, instant, json, plural, pretty, shorten, variant } from "./words.js";
 
 const fact = (title, ...value) => h("div", {}, h("dt", {}, title), h("dd", {}, value));
 
@@ -67,7 +67,7 @@ export const facts = (subject, counters, sticky) => {
         : h("span", { class: "soft" }, "none"))),
     counters.length ? activity(subject.counts ?? [], counters) : null,
     h("details", { class: "fold" }, h("summary", {}, "The profile as JSON"),
-      h("pre", { class: "json" }, JSON.stringify(profile, null, 2))),
+      h("pre", { class: "json" }, pretty(profile))),
   ];
 };
 

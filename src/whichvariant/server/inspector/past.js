@@ -1,6 +1,6 @@
 // What happened to a stored profile: its newest events.
 import { h, name } from "./dom.js";
-import { count, instant, json, shorten } from "./words.js";
+import { count, instant, json, pretty, shorten } from "./words.js";
 
 const what = (event) => {
   const properties = event.properties ?? {};
@@ -25,7 +25,7 @@ const row = ({ atMs, at, event }, goTo) => h("details", { class: "line past" },
   h("div", { class: "inside" },
     h("p", {}, h("button", { type: "button", class: "plain small-button",
       on: { click: () => goTo(at) } }, "Show the profile as of then")),
-    h("pre", { class: "json" }, JSON.stringify(event, null, 2))));
+    h("pre", { class: "json" }, pretty(event))));
 
 /** The section; `goTo` is called with an instant to look at the profile as of then. */
 export const pastSection = (history, kept, goTo) =>

@@ -1,6 +1,7 @@
 // The panel that sends events to the API: as a preflight, which stores nothing, or for real.
 import { byId, complain, h, name } from "./dom.js";
 import { eventOf, KINDS, newMessageId } from "./event_forms.js";
+import { pretty } from "./words.js";
 
 /** Ask once more before something is stored. Resolves to whether it shall be. */
 const sure = (words) => {
@@ -61,7 +62,7 @@ export class Sender {
     this.touched = false;
     KINDS.forEach((one, i) => this.kinds[i].setAttribute("aria-pressed", String(one === kind)));
     this.complain("");
-    this.area.value = JSON.stringify(eventOf(kind, this.known()), null, 2);
+    this.area.value = pretty(eventOf(kind, this.known()));
     this.refresh();
   }
 
@@ -82,7 +83,7 @@ export class Sender {
       } catch {
         // There was none.
       }
-      this.area.value = JSON.stringify(event, null, 2);
+      this.area.value = pretty(event);
     }
   }
 
@@ -126,7 +127,7 @@ export class Sender {
   /** The same again would be a repetition, which changes nothing. */
   renew(events) {
     const fresh = events.map((event) => ({ ...event, messageId: newMessageId() }));
-    this.area.value = JSON.stringify(fresh.length === 1 ? fresh[0] : fresh, null, 2);
+    this.area.value = pretty(fresh.length === 1 ? fresh[0] : fresh);
     this.touched = false;
   }
 }

@@ -13,6 +13,9 @@ export const visible = (text) => String(text).replace(
 export const shorten = (text, longest = LONGEST_VALUE) =>
   text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
 
+/** A value as JSON of several lines. What is unseen is escaped, so it stays the same JSON. */
+export const pretty = (value) => JSON.stringify(value, null, 2).split("\n").map(visible).join("\n");
+
 export const json = (value) => JSON.stringify(value) ?? "";
 
 export const count = (number) => number.toLocaleString("en");
