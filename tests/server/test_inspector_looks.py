@@ -157,7 +157,7 @@ def test_by_keyboard_alone(open_page: Open) -> None:
         press_until(page, "Tab", "compare-place")
         press_until(page, "Tab", "Compare")
         page.keyboard.press("Enter")
-        page.locator("#differences-title:focus").wait_for()
+        page.locator("#comparison-title:focus").wait_for()
         inspector.check_clean()
 
 
@@ -222,7 +222,7 @@ def test_no_page_scrolls_sideways(width: int, open_page: Open) -> None:
         inspector.mode("edited")
         inspector.tab("Compare")
         page.get_by_role("button", name="Compare", exact=True).click()
-        page.locator("#differences-title:focus").wait_for()
+        page.locator("#comparison-title:focus").wait_for()
         inspector.open_all()
         assert inspector.widths() == (width, width)
         # Nothing is cut off at the sides, either, and there is room for fingers.
@@ -315,7 +315,7 @@ def test_accessible_to_axe(scheme: str, width: int, open_page: Open) -> None:
         page.keyboard.press("Escape")
         inspector.tab("Compare")
         page.get_by_role("button", name="Compare", exact=True).click()
-        page.locator("#differences-title:focus").wait_for()
+        page.locator("#comparison-title:focus").wait_for()
         inspector.open_all()
         check("compare")
 
@@ -378,7 +378,7 @@ def test_names_are_text_whatever_they_are(width: int, browser: Any, tmp_path: pa
         for tab in ("Edit", "Event", "Compare"):
             inspector.tab(tab)
         page.get_by_role("button", name="Compare", exact=True).click()
-        page.locator("#differences-title:focus").wait_for()
+        page.locator("#comparison-title:focus").wait_for()
         inspector.open_all()
         assert inspector.widths() == (width, width)
         text = page.inner_text("body")
@@ -408,5 +408,5 @@ def test_a_configuration_without_anything(browser: Any, tmp_path: pathlib.Path) 
             inspector.tab(tab)
         page = inspector.page
         page.get_by_role("button", name="Compare", exact=True).click()
-        page.locator("#differences-title:focus").wait_for()
+        page.locator("#comparison-title:focus").wait_for()
         inspector.check_clean()

@@ -524,10 +524,10 @@ def test_compare(open_page: Open, shop: Served, way: str) -> None:
             page.set_input_files("#compare-file", file)
             page.locator("#panel-compare", has_text="next.json").wait_for()
         page.get_by_role("button", name="Compare", exact=True).click()
-        page.locator("#differences").wait_for()
-        assert page.evaluate("document.activeElement.id") == "differences-title"
+        page.locator("#comparison").wait_for()
+        assert page.evaluate("document.activeElement.id") == "comparison-title"
         lines = page.evaluate(
-            """() => [...document.querySelectorAll("#differences .line")].map((line) =>
+            """() => [...document.querySelectorAll("#comparison .line")].map((line) =>
               [line.dataset.id, ...[...line.querySelectorAll("summary .pill")]
                 .map((one) => one.textContent)])"""
         )
@@ -539,11 +539,11 @@ def test_compare(open_page: Open, shop: Served, way: str) -> None:
         assert [line for line in lines if line[0] in ids] == expected
         assert {line[0] for line in expected} >= {SEASON}
         digest = compared["other"]["explanation"]["digest"]
-        assert digest[:12] in page.inner_text("#differences")
+        assert digest[:12] in page.inner_text("#comparison")
         # What is served stays what the lists show.
         assert inspector.outcomes() == served_words
         page.get_by_role("button", name="Close the comparison").click()
-        assert page.locator("#differences").count() == 0
+        assert page.locator("#comparison").count() == 0
         inspector.check_clean()
 
 

@@ -84,14 +84,16 @@ const asking = async (question) => {
 
 const modeWords = (found) => {
   if (state.mode === "edited") return differing(found);
-  if (state.mode === "past") return `${instant(state.view.atMs)}, ${state.at}`;
+  if (state.mode === "past") return instant(state.view.atMs);
   if (state.mode === "preflight") return `what the API would answer to ${state.happened}`;
   if (state.mode === "sent") return `the API has applied ${state.happened}`;
   return "";
 };
 
 const undo = () => {
-  if (state.mode === "past") return { words: "Show it as of now", act: () => lookUp(state.key, "") };
+  if (state.mode === "past") {
+    return { words: "Show it as of now", act: () => lookUp(state.key, "") };
+  }
   if (state.mode === "sent") return { words: "Done", act: backToStored };
   if (!state.stored || state.mode === "stored") return null;
   const words = state.mode === "edited" ? "Discard the edits" : "Back to the stored";
@@ -289,7 +291,7 @@ async function compare(asked, label) {
   state.view = { ...view, ...answer.served };
   state.other = { ...answer, label, view: answer.other };
   draw();
-  const section = byId("differences");
+  const section = byId("comparison");
   section.querySelector("h2").setAttribute("tabindex", "-1");
   section.querySelector("h2").focus();
 }

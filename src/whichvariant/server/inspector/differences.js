@@ -67,7 +67,8 @@ export const differences = (before, after) => {
     experiences: experiences.filter(([one, other]) => gets(one) !== gets(other)
       && !(one === null && other.outcome !== "selected")
       && !(other === null && one.outcome !== "selected")),
-    audiences: audiences.filter(([one, other]) => Boolean(one?.matched) !== Boolean(other?.matched)),
+    audiences: audiences.filter(([one, other]) =>
+      Boolean(one?.matched) !== Boolean(other?.matched)),
     values: keys.filter((key) => json(old.get(key)) !== json(now.get(key)))
       .map((key) => [key, old, now].map((one, i) => (i ? (one.has(key) ? one.get(key) : undefined)
         : one))),
@@ -131,12 +132,13 @@ const valueRows = (rows, titles, caption) => h("table", { class: "differs" },
       ? h("span", { class: "soft" }, "–") : code(shorten(side))))))));
 
 /** The section. `titles` name the two sides; `note` says what was compared. */
-export const differenceSection = (found, before, after, { title, titles, note, close }) => {
+export const differenceSection = (found, before, after, { id, title, titles, note, close }) => {
   const total = found.experiences.length + found.audiences.length + found.values.length;
-  return h("section", { id: "differences", class: total ? "some" : "none",
-    "aria-labelledby": "differences-title" },
+  return h("section", { id, class: total ? "differences" : "differences none",
+    "aria-labelledby": `${id}-title` },
   h("div", { class: "heading" },
-    h("h2", { id: "differences-title" }, `${title} `, h("span", { class: "of" }, differing(found))), close),
+    h("h2", { id: `${id}-title` }, `${title} `, h("span", { class: "of" },
+      differing(found))), close),
   note,
   found.experiences.length || found.audiences.length ? h("div", { class: "lines" },
     found.experiences.map((pair) => experienceLine(pair, before, after, titles)),

@@ -1,4 +1,4 @@
-// The form with which a profile is changed or made up. It stores nothing: every change is explained.
+// The form with which a profile is changed or made up. It stores nothing: changes are explained.
 import { complain, h } from "./dom.js";
 import { json, nameOf, placed, pretty, variant, visible } from "./words.js";
 
@@ -255,6 +255,7 @@ export class Editor {
       this.tell();
     });
     this.fields.set("", area);
-    return h("p", { class: "field" }, h("label", { for: "edit-json" }, "The profile as JSON"), area);
+    const label = h("label", { for: "edit-json" }, "The profile as JSON");
+    return h("p", { class: "field" }, label, area);
   }
 }

@@ -4,9 +4,12 @@ import { ruleTree } from "./rules.js";
 import { distributionScale, patch, smallScale, trafficScale } from "./scales.js";
 import { answerOf, apart, capital, count, json, nameOf, shorten, variant } from "./words.js";
 
-const step = (yes, title, ...rest) => h("li", { class: yes === null ? "step" : yes ? "step yes"
-  : "step no" }, h("p", { class: "what" }, yes === null ? null : mark(yes, yes ? "yes:" : "no:"), " ", title),
-...rest);
+/** One step of the decision; `yes` null: it does not count. */
+const step = (yes, title, ...rest) => {
+  const kind = yes === null ? "step" : yes ? "step yes" : "step no";
+  const said = yes === null ? null : mark(yes, yes ? "yes:" : "no:");
+  return h("li", { class: kind }, h("p", { class: "what" }, said, " ", title), rest);
+};
 
 const audienceStep = (experience, explanation, path) => {
   const { id, matched } = experience.audience;
@@ -22,7 +25,8 @@ const audienceStep = (experience, explanation, path) => {
 const trafficStep = (traffic, path, counts) => {
   const [drawn, limit] = apart(traffic.draw, traffic.allocation);
   const title = [`${traffic.in ? "In" : "Not in"} the traffic: draw `,
-    figure(`${path}.traffic.draw`, traffic.draw, drawn), traffic.in ? " is below " : " is not below ",
+    figure(`${path}.traffic.draw`, traffic.draw, drawn),
+    traffic.in ? " is below " : " is not below ",
     figure(`${path}.traffic.allocation`, traffic.allocation, limit)];
   return step(counts ? traffic.in : null, title, trafficScale(traffic),
     h("p", { class: "soft exact" }, "hash ", figure(`${path}.traffic.hash`, traffic.hash), "; the ",
@@ -72,10 +76,8 @@ export const reasons = (experience, explanation, path) => {
     audienceStep(experience, explanation, path),
     trafficStep(experience.traffic, at, matched),
     distributionStep(experience, at, matched && experience.traffic.in),
-    experience.outcome === "selected"
-      ? step(null, [patch(experience.variantIndex), ` ${capital(variant(experience.variantIndex))}`],
-        shown(experience))
-      : null);
+    experience.outcome === "selected" ? step(null, [patch(experience.variantIndex), " ",
+      capital(variant(experience.variantIndex))], shown(experience)) : null);
 };
 
 const because = (experience, explanation) => {

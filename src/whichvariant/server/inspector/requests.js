@@ -35,7 +35,8 @@ const ask = async (path, body, headers) => {
   try {
     response = await fetch(path, {
       method: body === undefined ? "GET" : "POST",
-      headers: { ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      headers: body === undefined ? headers
+        : { ...headers, "content-type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: "no-store",
       credentials: "omit",

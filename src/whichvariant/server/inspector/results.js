@@ -59,8 +59,9 @@ export const headline = (view, key) => {
   return [
     h("div", { class: "who" },
       h("h1", { tabindex: "-1", id: "who" }, name(key)),
-      h("p", { class: "soft" }, inShort(view),
-        key === view.profile.stableId ? null : [" · ", code(view.profile.stableId)])),
+      h("p", { class: "soft" }, inShort(view)),
+      key === view.profile.stableId ? null
+        : h("p", { class: "soft" }, code(view.profile.stableId))),
     h("div", { class: "numbers" },
       number(found.selected, found.experiences, "experiences selected", "experiences", "selected"),
       number(found.onVariant, null, "on a variant", "experiences", "onVariant"),
@@ -88,7 +89,7 @@ const against = (view, other, close) => {
   const found = differences(view, other.view);
   const { findings, findingCount, uncounted } = other;
   return differenceSection(found, view, other.view, {
-    title: "What differs", titles: ["Served", "Other"],
+    id: "comparison", title: "What differs", titles: ["Served", "Other"],
     close: h("button", { type: "button", class: "plain small-button", on: { click: close } },
       "Close the comparison"),
     note: [
@@ -119,8 +120,8 @@ export const results = (view, { mode, before, other, closeOther, goBack }) => {
     found,
     sections: [
       other ? against(view, other, closeOther) : null,
-      found && title ? differenceSection(found, before, view, { title, titles, note: null,
-        close: null }) : null,
+      found && title ? differenceSection(found, before, view, { id: "differences", title, titles,
+        note: null, close: null }) : null,
       experienceSection(view.explanation, experiences),
       audienceSection(view.explanation, audiences),
       changeSection(view.selection, view.explanation),

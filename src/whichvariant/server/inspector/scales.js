@@ -1,4 +1,4 @@
-// Draws on a scale from 0 to 1: against the traffic's threshold, and in the distribution's segments.
+// Draws on a scale from 0 to 1: against the traffic's threshold, and among the variants.
 import { s } from "./dom.js";
 import { apart, variant } from "./words.js";
 
