@@ -437,6 +437,7 @@ def test_events_to_begin_with_are_right(open_page: Open, shop: Served, kind: str
         page.get_by_role("button", name="Preflight").click()
         inspector.mode("preflight")
         assert f"to this {kind} event" in page.inner_text("#mode")
+        assert page.locator("#mode .warn").count() == 0
         if kind == "track":
             assert event["event"] == "Product Added"
             counted = page.locator("#panel-profile [data-f='counts.1']").text_content()
@@ -445,6 +446,23 @@ def test_events_to_begin_with_are_right(open_page: Open, shop: Served, kind: str
         inspector.mode("stored")
         assert stored(shop, "jo@shop.example") == before
         inspector.check_clean()
+
+
+def test_answers_that_the_reasons_do_not_fit_are_told(open_page: Open) -> None:
+    """A configuration may be replaced between the API's answer and its explanation."""
+    with open_page() as inspector:
+        page = inspector.page
+
+        def another(route: Any) -> None:
+            answer = route.fetch().json()
+            del answer["data"]["experiences"][0]
+            route.fulfill(json=answer)
+
+        page.route("**/v2/**", another)
+        inspector.go(f"{JO}&tab=event")
+        page.get_by_role("button", name="Preflight").click()
+        inspector.mode("preflight")
+        assert "The API's answer was another one" in page.inner_text("#mode .warn")
 
 
 def test_wrong_events_are_refused_beside_them(open_page: Open) -> None:
@@ -572,9 +590,12 @@ def test_the_token(browser: Any, guarded: Served) -> None:
         page.goto(f"{guarded.url}/inspector#{JO}&tab=compare")
         page.locator("#token").wait_for()
         assert page.locator("#inspector").is_hidden()
+        page.keyboard.type("\u20ac")
+        page.keyboard.press("Enter")
+        assert page.inner_text("#token-error") == "No header can carry such characters."
         page.keyboard.type("wrong")
         page.keyboard.press("Enter")
-        page.locator("#token-error:visible").wait_for()
+        page.locator("#token-error", has_text="admin token").wait_for()
         assert page.input_value("#token") == ""
         page.keyboard.type(TOKEN)
         page.keyboard.press("Enter")

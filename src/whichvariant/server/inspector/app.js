@@ -73,7 +73,7 @@ const asking = async (question) => {
     return mine === turn ? answer : null;
   } catch (error) {
     if (mine !== turn) return null;
-    if (error instanceof Failure && error.status === 401) signIn(error.message);
+    if (error instanceof Failure && error.status === 401) signIn();
     throw error;
   } finally {
     if (mine === turn) byId("results").removeAttribute("aria-busy");
@@ -298,11 +298,12 @@ async function compare(asked, label) {
 
 // ---- coming in ----------------------------------------------------------------------------------
 
-function signIn(message) {
+function signIn() {
   for (const id of ["inspector", "sign-out"]) byId(id).hidden = true;
   document.querySelector(".place").hidden = true;
   byId("sign-in").hidden = false;
-  complain(byId("token"), byId("token-error"), hasToken() ? sentenceOf(message) : "");
+  complain(byId("token"), byId("token-error"),
+    hasToken() ? "This is not the server's admin token." : "");
   setToken(null);
   byId("token").focus();
 }
@@ -326,7 +327,7 @@ async function start() {
     await loadPlaces();
   } catch (error) {
     if (error.status === 401) {
-      signIn(error.message);
+      signIn();
     } else {
       byId("broken").textContent = sentenceOf(error.message);
       byId("broken").hidden = false;
@@ -364,8 +365,13 @@ async function arrive() {
 
 byId("sign-in").addEventListener("submit", (event) => {
   event.preventDefault();
-  setToken(byId("token").value);
+  const token = byId("token").value.trim();
   byId("token").value = "";
+  if (/[^ -~\u00a0-\u00ff]/.test(token)) {
+    complain(byId("token"), byId("token-error"), "No header can carry such characters.");
+    return;
+  }
+  setToken(token);
   start();
 });
 byId("sign-out").addEventListener("click", () => {
