@@ -21,6 +21,14 @@ PROFILES = FIXTURES / "profiles.ndjson"
 NOW = "2026-11-01T12:00:00Z"
 MODULES = sorted(path.stem for path in (ROOT / "ext/whichvariant/_core").glob("*.pyx"))
 
+PACKAGED = sorted(
+    path.relative_to(ROOT / "src").as_posix()
+    for folder in ("server/inspector", "replay/page")
+    for path in (ROOT / "src/whichvariant" / folder).iterdir()
+    if path.is_file()
+)
+"""The files of pages, code and data alike."""
+
 
 def expect(condition: bool, message: str) -> None:
     if not condition:
@@ -28,8 +36,10 @@ def expect(condition: bool, message: str) -> None:
 
 
 def check_wheel(path: pathlib.Path) -> None:
-    """Compiled modules, stubs and the typing marker are in; sources and tests are not."""
+    """Compiled modules, stubs, pages and the typing marker are in; sources and tests are not."""
     names = zipfile.ZipFile(path).namelist()
+    missing = [name for name in PACKAGED if name not in names]
+    expect(not missing, f"{path.name} lacks {missing[:5]}")
     for module in MODULES:
         start = f"whichvariant/_core/{module}."
         expect(f"{start}pyi" in names, f"no stub of {module} in {path.name}")

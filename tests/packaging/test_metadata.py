@@ -53,6 +53,16 @@ def test_the_package_is_marked_as_typed(declared: dict[str, Any]) -> None:
     }
 
 
+def test_every_file_of_a_page_is_packed(declared: dict[str, Any]) -> None:
+    package_data = declared["tool"]["setuptools"]["package-data"]
+    for package in ("whichvariant.server.inspector", "whichvariant.replay.page"):
+        folder = ROOT / "src" / pathlib.PurePath(*package.split("."))
+        files = {path.name for path in folder.iterdir() if path.is_file()}
+        packed = {path.name for glob in package_data[package] for path in folder.glob(glob)}
+        assert packed == {name for name in files if not name.endswith(".py")}
+        assert any(name.endswith(".css") for name in packed)
+
+
 def test_the_source_distribution_will_hold_what_it_is_built_from() -> None:
     lines = (ROOT / "MANIFEST.in").read_text().splitlines()
     for folder in ("ext", "tests", "fixtures", "docs", "benchmarks"):

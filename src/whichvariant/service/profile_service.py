@@ -215,6 +215,16 @@ class ProfileService:
             work = Work(self.store, work.namespace, work.decider, self.settings, work.now_ms)
             loaded = await work.existing(loaded.state.id)
 
+    async def supposed(
+        self, namespace: Namespace, profile_id: str, events: Sequence[Mapping[str, Any]]
+    ) -> tuple[ProfileState, int]:
+        """What a preflight `update` decides for, and the instant. Raises what `update` raises."""
+        now_ms = self._now_ms()
+        work = Work(self.store, namespace, self.decider(namespace), self.settings, now_ms)
+        loaded = await self._existing_or_own(work, profile_id)
+        loaded = await work.apply(loaded, read_events(events, now_ms), None)
+        return loaded.state, now_ms
+
     async def delete(self, namespace: Namespace, profile_id: str) -> None:
         """Erase a profile: its state, history, aliases and merged-away ids.
 

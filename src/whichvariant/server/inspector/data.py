@@ -18,6 +18,7 @@ from whichvariant.profiles import history
 from whichvariant.profiles.activity import event_counts
 from whichvariant.profiles.api_profile import profile_object
 from whichvariant.profiles.json_values import mismatch
+from whichvariant.profiles.state import ProfileState
 from whichvariant.profiles.times import iso_time
 from whichvariant.server.failures import Refused
 from whichvariant.server.running import Running
@@ -48,6 +49,13 @@ class LookUp(Place, kw_only=True):
 
     id: str
     at: str | int | None = None
+
+
+class Supposition(Place, kw_only=True):
+    """A profile by its id, an alias or an id that a preflight gave, and what may happen to it."""
+
+    id: str
+    events: list[Json]
 
 
 class Question(Place, kw_only=True):
@@ -112,22 +120,23 @@ class Data:
         """A stored profile, why it gets what it gets, and what happened to it."""
         engine = self._engine(asked.namespace)
         state, now_ms = await self._service.state(asked.namespace, asked.id, engine, at=asked.at)
-        settings = self._service.settings.profiles
-        subject = Subject(
-            profile_object(state, settings), state.device, event_counts(state, engine, now_ms)
-        )
         whole = await look_up(self._service.store, asked.namespace, state.id)
         return {
-            **await asyncio.to_thread(_explained, engine, subject),
-            "profile": subject.profile,
-            "device": subject.device,
-            "counts": subject.counts or [],
-            "atMs": now_ms,
+            **await self._explained_state(engine, state, now_ms),
             "createdMs": state.created_ms,
             "aliases": list(whole.aliases),
             "history": _newest_events(whole.history, now_ms),
             "historyEvents": state.kept.events,
         }
+
+    async def suppose(self, asked: Supposition) -> Json:
+        """What a profile would be after events, and why it would get what it would get.
+
+        The API's preflight answers the same, without the reasons.
+        """
+        engine = self._engine(asked.namespace)
+        state, now_ms = await self._service.supposed(asked.namespace, asked.id, asked.events)
+        return await self._explained_state(engine, state, now_ms)
 
     async def explain(self, asked: Question) -> Json:
         """Why a profile that need not exist would get what it would get."""
@@ -149,6 +158,19 @@ class Data:
             "findingCount": len(other.findings),
             # Where no history tells, counters that only the other one has stand at 0.
             "uncounted": uncounted,
+        }
+
+    async def _explained_state(self, engine: Engine, state: ProfileState, now_ms: int) -> Json:
+        settings = self._service.settings.profiles
+        subject = Subject(
+            profile_object(state, settings), state.device, event_counts(state, engine, now_ms)
+        )
+        return {
+            **await asyncio.to_thread(_explained, engine, subject),
+            "profile": subject.profile,
+            "device": subject.device,
+            "counts": subject.counts or [],
+            "atMs": now_ms,
         }
 
     def _engine(self, namespace: Namespace) -> Engine:

@@ -23,6 +23,7 @@ from whichvariant.server.inspector.data import (
     Data,
     LookUp,
     Question,
+    Supposition,
     read,
 )
 from whichvariant.server.running import Running
@@ -36,7 +37,7 @@ _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
+    ".svg": "image/svg+xml; charset=utf-8",
 }
 
 # Nothing but the page's own files, nothing in line, nobody's frame; and what profiles say cannot
@@ -55,6 +56,8 @@ _HEADERS = {
     "x-frame-options": "DENY",
 }
 _BODY_TIMEOUT_S = 60.0
+# What proxies add. Who comes through one does not sit at this machine, whatever the peer is.
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 # Escaped, a configuration's text takes more room than it has bytes.
 _MAX_BODY_BYTES = 2 * MAX_CONFIGURATION_BYTES
 
@@ -101,6 +104,7 @@ def inspector_routes(app: App) -> list[BaseRoute]:
         Route("/inspector", _page, methods=["GET"]),
         Route("/inspector/data/environments", answering(environments), methods=["GET"]),
         posting("profile", LookUp, Data.look_up),
+        posting("preflight", Supposition, Data.suppose),
         posting("explanation", Question, Data.explain),
         posting("comparison", Comparison, Data.compare),
         Route("/inspector/{name}", _file, methods=["GET"]),
@@ -138,7 +142,7 @@ def _admit(app: App, request: Request) -> None:
 
     Without a token that is whoever sits at this machine. Pages of other sites are none: what they
     can send without being asked has another content type, and a name of theirs that leads here
-    (DNS rebinding) is no name of this machine.
+    (DNS rebinding) is no name of this machine. Nor is whoever comes through a proxy.
     """
     token = app.settings.admin_token
     if token is not None:
@@ -147,7 +151,8 @@ def _admit(app: App, request: Request) -> None:
     client = request.client
     host = request.headers.get("host", "")
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    if client is None or not is_loopback(client.host) or not is_loopback(name):
+    here = client is not None and is_loopback(client.host) and is_loopback(name)
+    if not here or any(header in request.headers for header in _FORWARDED):
         raise Refused(403, "without admin_token the inspector answers to this machine alone")
 
 
