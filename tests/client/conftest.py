@@ -1,0 +1,39 @@
+"""What the tests of the clients share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.client.callers import CALLERS, Caller
+from tests.server.running import Served, served
+
+MakeCaller = Callable[..., Caller]
+
+
+@pytest.fixture(params=CALLERS, ids=lambda kind: kind.name)
+def make_caller(request: pytest.FixtureRequest) -> Iterator[MakeCaller]:
+    """Makes clients of one kind, closed at the end."""
+    made: list[Caller] = []
+
+    def make(**settings: Any) -> Caller:
+        made.append(request.param(**settings))
+        return made[-1]
+
+    yield make
+    for caller in made:
+        caller.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A real server."""
+    with served(tmp_path_factory.mktemp("server"), "--trusted-proxies", "127.0.0.1") as running:
+        yield running
+
+
+@pytest.fixture
+def api(make_caller: MakeCaller, server: Served) -> Caller:
+    """A client of the real server."""
+    return make_caller(base_url=server.url)
