@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from tests.client.callers import CALLERS, Caller
-from tests.server.running import Served, served
+from tests.server.geo_fixture import write_database
+from tests.server.running import STOREFRONT, Served, served
 
 MakeCaller = Callable[..., Caller]
 
@@ -28,8 +30,14 @@ def make_caller(request: pytest.FixtureRequest) -> Iterator[MakeCaller]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A real server."""
-    with served(tmp_path_factory.mktemp("server"), "--trusted-proxies", "127.0.0.1") as running:
+    """A real server of two environments, which knows where addresses are."""
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "configurations" / "default").mkdir(parents=True)
+    for environment in ("main", "staging"):
+        shutil.copy(STOREFRONT, folder / "configurations" / "default" / f"{environment}.json")
+    database = write_database(folder / "city.mmdb")
+    arguments = ("--trusted-proxies", "127.0.0.1", "--geo-database", str(database))
+    with served(folder, *arguments, config=folder / "configurations") as running:
         yield running
 
 

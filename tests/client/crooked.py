@@ -44,6 +44,8 @@ class Crooked:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        self.came = threading.Event()
+        self._connections: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._start(self._accept)
 
@@ -58,6 +60,7 @@ class Crooked:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
+            self._connections.append(connection)
             self._start(self._serve, number, connection)
 
     def _serve(self, number: int, connection: socket.socket) -> None:
@@ -73,6 +76,7 @@ class Crooked:
                 body = stream.read(int(headers.get("content-length", "0")))
                 self.asked.append(Asked(number, method, target, headers, body))
                 self.at.append(time.monotonic())
+                self.came.set()
                 deed = self.deeds.pop(0) if self.deeds else ok
                 deed(self, connection)
 
@@ -82,6 +86,10 @@ class Crooked:
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+        # Clients keep theirs, to use them again.
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
 

@@ -81,11 +81,7 @@ class AsyncExperienceClient:
         preflight: bool = False,
         **options: Unpack[EventOptions],
     ) -> ProfileAnswer:
-        """Make a profile, apply the events to it, and decide.
-
-        ``preflight`` computes the same and stores nothing; the id in the answer works in an
-        `update` all the same.
-        """
+        """As `ExperienceClient.create`."""
         return await self._run(self._api.create(events, options, preflight=preflight))
 
     async def update(
@@ -96,7 +92,7 @@ class AsyncExperienceClient:
         preflight: bool = False,
         **options: Unpack[EventOptions],
     ) -> ProfileAnswer:
-        """Apply events to a profile and decide."""
+        """As `ExperienceClient.update`."""
         return await self._run(self._api.update(profile_id, events, options, preflight=preflight))
 
     async def upsert(
@@ -107,21 +103,17 @@ class AsyncExperienceClient:
         preflight: bool = False,
         **options: Unpack[EventOptions],
     ) -> ProfileAnswer:
-        """`update` where there is an id, `create` where there is none: the SDKs' `upsertProfile`.
-
-        An id that nobody knows is an ApiProfileNotFound, here as there: profiles at ids of one's
-        own are made by `upsert_many`.
-        """
+        """As `ExperienceClient.upsert`."""
         if profile_id:
             return await self.update(profile_id, events, preflight=preflight, **options)
         return await self.create(events, preflight=preflight, **options)
 
     async def get(self, profile_id: str, **options: Unpack[CallOptions]) -> ProfileAnswer:
-        """A profile and what is decided for it now."""
+        """As `ExperienceClient.get`."""
         return await self._run(self._api.get(profile_id, options))
 
     async def delete(self, profile_id: str, **options: Unpack[CallOptions]) -> None:
-        """Erase a profile; all its ids are unknown from then on."""
+        """As `ExperienceClient.delete`."""
         await self._run(self._api.delete(profile_id, options))
 
     # ---- many profiles ------------------------------------------------------------------------
@@ -129,17 +121,13 @@ class AsyncExperienceClient:
     async def upsert_many(
         self, events: Sequence[Mapping[str, Any]], **options: Unpack[EventOptions]
     ) -> tuple[Profile, ...]:
-        """Apply events each at its `anonymousId`; profiles that do not exist are made there.
-
-        At most 200 events, 50 of them identify events, of 50 profiles. Gives one profile for every
-        id, without selections.
-        """
+        """As `ExperienceClient.upsert_many`."""
         return await self._run(self._api.upsert_many(events, options))
 
     async def import_many(
         self, events: Sequence[Mapping[str, Any]], **options: Unpack[EventOptions]
     ) -> None:
-        """As `upsert_many`, but the server does the work later, and says nothing about it."""
+        """As `ExperienceClient.import_many`."""
         await self._run(self._api.import_many(events, options))
 
     # ---- the connection -----------------------------------------------------------------------
