@@ -15,6 +15,7 @@ Deed = Callable[["Crooked", socket.socket], None]
 
 PROFILE = {"id": "p", "stableId": "p"}
 ONE = {"profile": PROFILE, "experiences": [], "changes": []}
+ONE_ANSWER = tuple(ONE.values())
 
 
 class Asked(NamedTuple):

@@ -28,7 +28,15 @@ from whichvariant.client.answers import (
 from whichvariant.client.asynchronous import AsyncExperienceClient
 from whichvariant.client.blocking import ExperienceClient
 from whichvariant.client.calls import HOSTED, CallOptions, EventOptions
+from whichvariant.client.preflight import (
+    AsyncPreflight,
+    Decided,
+    Policy,
+    Preflight,
+    PreflightOptions,
+)
 from whichvariant.client.retries import NO_RETRIES, RetryPolicy
+from whichvariant.sources.following import Follower
 
 del _httpx
 
@@ -36,14 +44,20 @@ __all__ = [
     "HOSTED",
     "NO_RETRIES",
     "AsyncExperienceClient",
+    "AsyncPreflight",
     "CallOptions",
     "Change",
     "Coordinates",
+    "Decided",
     "EventOptions",
     "Experience",
     "ExperienceClient",
+    "Follower",
     "LandingPage",
     "Location",
+    "Policy",
+    "Preflight",
+    "PreflightOptions",
     "Profile",
     "ProfileAnswer",
     "RetryPolicy",
