@@ -242,7 +242,7 @@ def test_profile_overload(tmp_path: pathlib.Path) -> None:
             return None
 
         with ThreadPoolExecutor(16) as threads:
-            refused = [error for error in threads.map(update, range(64)) if error is not None]
+            refused = [error for error in threads.map(update, range(48)) if error is not None]
     assert refused
     for error in refused:
         assert isinstance(error, errors.ProfileOverload)
