@@ -20,6 +20,7 @@ def make_caller(request: pytest.FixtureRequest) -> Iterator[MakeCaller]:
     made: list[Caller] = []
 
     def make(**settings: Any) -> Caller:
+        settings.setdefault("timeout_s", 30)  # a busy machine is no failure
         if settings.keys().isdisjoint({"transport", "proxy"}):
             # Reading certificates that nobody needs here takes longer than most tests.
             settings["transport"] = request.param.transport(verify=False)

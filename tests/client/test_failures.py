@@ -8,6 +8,8 @@ import pickle
 import socket
 import threading
 import time
+from collections import deque
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -63,6 +65,18 @@ def test_what_is_sent(make_caller: MakeCaller) -> None:
     assert seventh.headers["content-type"] == "text/plain"
     # Seven requests over one connection.
     assert {asked.connection for asked in server.asked} == {0}
+
+
+def test_events_of_any_make(make_caller: MakeCaller) -> None:
+    """Whatever is a sequence of mappings of JSON, as read-only configurations have them."""
+    proxy = MappingProxyType({**PAGE, "context": MappingProxyType(PAGE["context"])})
+    with crooked() as server:
+        api = make_caller(base_url=server.url)
+        api.create(deque([proxy]), location=MappingProxyType({"city": "Berlin"}))
+        assert server.asked[0].json == {
+            "events": [PAGE],
+            "options": {"location": {"city": "Berlin"}},
+        }
 
 
 def test_a_base_url_with_a_path(make_caller: MakeCaller) -> None:
@@ -151,7 +165,7 @@ def test_503_once_and_at_once(make_caller: MakeCaller) -> None:
             getattr(make_caller(base_url=server.url), name)(*arguments)
             assert len(server.asked) == 2, name
             assert server.asked[0][1:] == server.asked[1][1:]
-            assert server.at[1] - server.at[0] < 0.5
+            assert server.at[1] - server.at[0] < 2
         with crooked(deeds.busy, deeds.busy) as server:
             with pytest.raises(errors.ApiUnavailable) as caught:
                 getattr(make_caller(base_url=server.url), name)(*arguments)
@@ -254,15 +268,15 @@ def test_retry_after(make_caller: MakeCaller) -> None:
 @pytest.mark.parametrize("deed", [deeds.silent, deeds.trickle])
 def test_time_is_up(make_caller: MakeCaller, deed: deeds.Deed) -> None:
     with crooked(deed) as server:
-        api = make_caller(base_url=server.url, timeout_s=0.4)
+        api = make_caller(base_url=server.url, timeout_s=1)
         started = time.monotonic()
-        with pytest.raises(errors.ApiTimeout, match=r"no answer within 0\.4 s") as caught:
+        with pytest.raises(errors.ApiTimeout, match="no answer within 1 s") as caught:
             api.get("x")
-        assert 0.35 < time.monotonic() - started < 5
+        assert 0.9 < time.monotonic() - started < 10
         assert caught.value.sent
         assert len(server.asked) == 1
         # The client goes on, over another connection.
-        api.get("y", timeout_s=5)
+        api.get("y", timeout_s=30)
         assert server.asked[-1].connection == 1
 
 

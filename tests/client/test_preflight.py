@@ -18,7 +18,7 @@ from tests.client import crooked as deeds
 from tests.client.crooked import crooked
 from tests.server.running import STOREFRONT, Served, free_port
 
-from whichvariant import Engine, ProfileSettings, errors, events
+from whichvariant import Engine, ProfileSettings, clock, errors, events
 from whichvariant.client import (
     AsyncExperienceClient,
     AsyncPreflight,
@@ -43,6 +43,8 @@ class Both:
     def __init__(self, kind: str, local: Any, url: str | None, **settings: Any) -> None:
         self.runner = asyncio.Runner()
         self.kind = kind
+        # A busy machine is no trouble of the API's.
+        settings.setdefault("remote_timeout_s", 20)
         if kind == "blocking":
             transport = httpx.HTTPTransport(verify=False)
             self.client: Any = (
@@ -236,17 +238,25 @@ def test_local_then_remote(make: Make, engine: Engine) -> None:
 
 
 def test_remote_then_local(make: Make, engine: Engine) -> None:
-    with crooked(deeds.ok, deeds.silent, deeds.hang_up, deeds.answer(200, b"x")) as server:
-        decides = make(engine, server.url, policy="remote-then-local", remote_timeout_s=0.3)
+    with crooked(deeds.ok, deeds.hang_up, deeds.answer(200, b"x")) as server:
+        decides = make(engine, server.url, policy="remote-then-local")
         assert decides.preflight([PAGE]) == deeds.ONE_ANSWER
-        for kind in (errors.ApiTimeout, errors.ApiUnavailable, errors.InvalidResponse):
-            started = time.monotonic()
+        for kind in (errors.ApiUnavailable, errors.InvalidResponse):
             decided = decides.preflight([PAGE], VISITOR)
-            assert time.monotonic() - started < 5
             assert decided.decided_by == "local"
             assert type(decided.trouble) is kind
             assert decided.profile["id"] == VISITOR
         assert decides.preflight([PAGE]).decided_by == "remote"
+
+
+def test_a_page_waits_for_the_api_for_so_long_only(make: Make, engine: Engine) -> None:
+    with crooked(deeds.silent) as server:
+        decides = make(engine, server.url, policy="remote-then-local", remote_timeout_s=0.3)
+        started = time.monotonic()
+        decided = decides.preflight([PAGE], VISITOR)
+        assert time.monotonic() - started < 10
+        assert decided.decided_by == "local"
+        assert type(decided.trouble) is errors.ApiTimeout
 
 
 @pytest.mark.parametrize("policy", ["local-then-remote", "remote-then-local"])
@@ -286,17 +296,19 @@ def test_remote_alone(make: Make) -> None:
             decides.preflight([PAGE])
 
 
-def test_rest_after_a_failure(make: Make, engine: Engine) -> None:
+def test_rest_after_a_failure(make: Make, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed_s = 0.0
+    monkeypatch.setattr(clock, "monotonic_s", lambda: time.monotonic() + passed_s)
     with crooked(*[deeds.hang_up] * 2) as server:
-        decides = make(engine, server.url, policy="remote-then-local", rest_s=0.5)
+        decides = make(engine, server.url, policy="remote-then-local", rest_s=600)
         assert decides.preflight([PAGE]).trouble is not None
         for _ in range(5):
             resting = decides.preflight([PAGE])
             assert (resting.decided_by, resting.trouble) == ("local", None)
         assert len(server.asked) == 1
-        time.sleep(0.6)
+        passed_s += 601
         assert decides.preflight([PAGE]).trouble is not None
-        time.sleep(0.6)
+        passed_s += 601
         assert decides.preflight([PAGE]).decided_by == "remote"
         assert decides.preflight([PAGE]).decided_by == "remote"
 
@@ -349,14 +361,18 @@ def test_without_a_configuration_the_api_decides(make: Make, tmp_path: pathlib.P
             decides.preflight([PAGE])
 
 
-def test_an_old_configuration_is_for_emergencies(make: Make, tmp_path: pathlib.Path) -> None:
+def test_an_old_configuration_is_for_emergencies(
+    make: Make, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_ms = 0
+    monkeypatch.setattr(clock, "now_ms", lambda: time.time_ns() // 1_000_000 + passed_ms)
     path = tmp_path / "space.json"
     shutil.copy(STOREFRONT, path)
     follower = Follower.files(path, poll_s=0)
     with crooked(deeds.ok, deeds.hang_up) as server:
-        decides = make(follower, server.url, max_age_s=0.3)
+        decides = make(follower, server.url, max_age_s=300)
         assert decides.preflight([PAGE]).decided_by == "local"
-        time.sleep(0.4)
+        passed_ms += 301_000
         assert decides.preflight([PAGE]).decided_by == "remote"
         assert decides.preflight([PAGE]).decided_by == "local"  # the API failed
         follower.refresh()

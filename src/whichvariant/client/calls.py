@@ -318,9 +318,10 @@ def _body(events: Sequence[Mapping[str, Any]], options: EventOptions) -> bytes:
         given["features"] = list(options["features"])
     if "location" in options:
         given["location"] = options["location"]
-    check_json(events, "events")
+    listed = list(events)
+    check_json(listed, "events")
     check_json(given, "options")
-    body = {"events": events, **({"options": given} if given else {})}
+    body = {"events": listed, **({"options": given} if given else {})}
     try:
         return orjson.dumps(body, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
@@ -330,8 +331,6 @@ def _body(events: Sequence[Mapping[str, Any]], options: EventOptions) -> bytes:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return list(value)
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
