@@ -76,7 +76,8 @@ def test_the_first_examples_run(
 
     # The README's.
     monkeypatch.chdir(STOREFRONT.parent)
-    (block,) = (one for one in re.findall(r"```python\n(.*?)```", README, re.S) if "client" in one)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+    block = next(one for one in blocks if "import ExperienceClient, Preflight" in one)
     scope = {"type": "http", "path": "/", "server": ("shop.example", 80)}
     request = type("Request", (), {"scope": scope})()
     space = {"request": request, "visitor_id": None}

@@ -230,7 +230,9 @@ def test_profile_overload(tmp_path: pathlib.Path) -> None:
     """Both clients read it alike (test_failures.py); it takes threads to bring it about."""
     with (
         served(tmp_path, "--waiting-per-profile", "1") as server,
-        ExperienceClient("default", base_url=server.url, retries=NO_RETRIES) as client,
+        ExperienceClient(
+            "default", base_url=server.url, timeout_s=30, retries=NO_RETRIES
+        ) as client,
     ):
         profile_id = client.create([page()]).profile.id
 

@@ -85,16 +85,24 @@ def test_a_base_url_with_a_path(make_caller: MakeCaller) -> None:
         assert server.asked[0].target == f"/behind{PATH}/profiles/x"
 
 
-def test_the_hosted_api_is_the_default(make_caller: MakeCaller) -> None:
-    """Nothing leaves this machine: the transport says what would."""
+async def test_the_defaults() -> None:
+    """The hosted API, for three seconds. Nothing leaves this machine: the transport says what
+    would."""
     seen: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
         return httpx.Response(200, json={"data": deeds.ONE, "error": None, "message": "ok"})
 
-    make_caller(transport=httpx.MockTransport(answer)).get("x")
-    assert str(seen[0].url) == f"https://experience.ninetailed.co{PATH}/profiles/x"
+    transport = httpx.MockTransport(answer)
+    with ExperienceClient("default", transport=transport) as client:
+        client.get("x")
+    async with AsyncExperienceClient("default", transport=transport) as client_for_asyncio:
+        await client_for_asyncio.get("x")
+    assert len(seen) == 2
+    for request in seen:
+        assert str(request.url) == f"https://experience.ninetailed.co{PATH}/profiles/x"
+        assert request.extensions["timeout"].limit_s == 3
 
 
 @pytest.mark.parametrize(
@@ -125,7 +133,7 @@ def test_cookies_are_not_passed_from_visitor_to_visitor(make_caller: MakeCaller)
 
 def test_ones_own_httpx_client() -> None:
     with crooked() as server, httpx.Client(headers={"x-mine": "1"}) as http:
-        with ExperienceClient("default", base_url=server.url, http=http) as client:
+        with ExperienceClient("default", base_url=server.url, timeout_s=30, http=http) as client:
             client.get("x")
         assert server.asked[0].headers["x-mine"] == "1"
         assert not http.is_closed
@@ -134,7 +142,9 @@ def test_ones_own_httpx_client() -> None:
 async def test_ones_own_httpx_client_for_asyncio() -> None:
     with crooked() as server:
         async with httpx.AsyncClient(headers={"x-mine": "1"}) as http:
-            async with AsyncExperienceClient("default", base_url=server.url, http=http) as client:
+            async with AsyncExperienceClient(
+                "default", base_url=server.url, timeout_s=30, http=http
+            ) as client:
                 await client.get("x")
             assert server.asked[0].headers["x-mine"] == "1"
             assert not http.is_closed
@@ -330,13 +340,16 @@ async def test_a_limit_of_the_caller_is_the_callers() -> None:
 
 async def test_many_at_once() -> None:
     with crooked() as server:
-        async with AsyncExperienceClient("default", base_url=server.url) as client:
+        async with AsyncExperienceClient("default", base_url=server.url, timeout_s=30) as client:
             answers = await asyncio.gather(*(client.get(str(n)) for n in range(40)))
         assert len(answers) == len(server.asked) == 40
 
 
 def test_threads_share_a_client() -> None:
-    with crooked() as server, ExperienceClient("default", base_url=server.url) as client:
+    with (
+        crooked() as server,
+        ExperienceClient("default", base_url=server.url, timeout_s=30) as client,
+    ):
         threads = [threading.Thread(target=client.get, args=(str(n),)) for n in range(16)]
         for thread in threads:
             thread.start()

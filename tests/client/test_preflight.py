@@ -104,7 +104,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="module")
 def remote_client(server: Served) -> Iterator[ExperienceClient]:
     """A client of the real server."""
-    with ExperienceClient("default", base_url=server.url) as client:
+    with ExperienceClient("default", base_url=server.url, timeout_s=30) as client:
         yield client
 
 
@@ -180,7 +180,7 @@ def test_local_answers_are_the_servers(
 
 
 def test_a_profile_that_the_caller_keeps(make: Make, server: Served, engine: Engine) -> None:
-    with ExperienceClient("default", base_url=server.url) as client:
+    with ExperienceClient("default", base_url=server.url, timeout_s=30) as client:
         stored = client.create([events.identify("", {"plan": "gold"})])
         expected = client.update(stored.profile.id, [PAGE], preflight=True)
     decided = make(engine).preflight([PAGE], profile=stored.raw["profile"])
@@ -389,7 +389,7 @@ def test_a_visitor_who_was_new_here_is_known_there_afterwards(
     """The documented way of a locally rendered page to stored profiles."""
     rendered = make(engine).preflight([PAGE])
     profile_id = rendered.profile["id"]
-    with ExperienceClient("default", base_url=server.url) as client:
+    with ExperienceClient("default", base_url=server.url, timeout_s=30) as client:
         client.upsert_many(events.addressed([PAGE], profile_id))
         hydrated = client.update(profile_id, [PAGE])
     assert hydrated.profile.stable_id == profile_id

@@ -121,7 +121,7 @@ def test_the_same_is_sent(
     server.deeds[:] = [call.deed, call.deed]
     server.asked.clear()
     sdk.call(call.method, *call.arguments, theirs).ok()
-    with ExperienceClient("default", base_url=sdk.url) as client:
+    with ExperienceClient("default", base_url=sdk.url, timeout_s=30) as client:
         getattr(client, call.name)(*call.ours, **ours)
     first, second = server.asked
     assert sent(second) == sent(first)
