@@ -72,6 +72,12 @@ class Resolver:
         self._fields: dict[int, dict[str, Any]] = {}
         self._kept: list[Entry] = []
         self._waiting: deque[tuple[Mapping[str, Any], dict[str, Any]]] = deque()
+        self._personal = False
+
+    @property
+    def personal(self) -> bool:
+        """Whether anything was met that another visitor may see otherwise, whatever came of it."""
+        return self._personal
 
     def choose(self, entry: Entry) -> Choice:
         """What stands in the place of one entry; its own fields are not looked into."""
@@ -79,6 +85,7 @@ class Resolver:
             raise EntryError("", "not an entry: it has no sys.id, or no fields")
         known = self._chosen.get(id(entry))
         if known is None:
+            self._personal = self._personal or bool(entry["fields"].get("nt_experiences"))
             known = self._chosen[id(entry)] = (entry, choose(entry, self._records))
         return known[1]
 
@@ -162,6 +169,7 @@ class Resolver:
         """A node of rich text that embeds an entry, or links to one."""
         kind = node["nodeType"]
         if self._merge_tags and kind == "embedded-entry-inline" and is_merge_tag(target):
+            self._personal = True
             text = merge_tag_of(self._profile, target)
             if text is None:
                 return _NOTHING
