@@ -20,7 +20,7 @@ from django.test import AsyncClient, Client, override_settings
 
 PAGE = """{% load whichvariant %}{% variant entry as hero %}{% variant many as all %}
 <section {% tracking hero %}>{{ hero.fields.title }}|{% flag "label" "none" %}|
-{%- if True %}{% merge_tag "session.landingPage.query.name" "you" %}{% endif %}</section>
+{% merge_tag "session.landingPage.query.name" "you" %}</section>
 {{ all|length }}{% experiences_handoff %}"""
 
 

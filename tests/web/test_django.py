@@ -172,6 +172,7 @@ def test_streams(answers: Site, server: str) -> None:
         get(server, "/stream?use=1", cookie=known(shop.ON_VARIANT)),
         get(server, "/stream", cookie=known(shop.ON_VARIANT)),
     )
+    assert said["status"] == 200, said["logged"]
     assert (said["text"], said["headers"]["cache-control"]) == ("Variant", "private, no-cache")
     assert unsaid["text"] == "Baseline"
     assert "cache-control" not in unsaid["headers"]
