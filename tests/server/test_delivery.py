@@ -20,8 +20,8 @@ from tests.server.running import STOREFRONT, served
 
 from whichvariant import Engine, Namespace
 from whichvariant.errors import SettingsError
-from whichvariant.server.catalog import Catalog
-from whichvariant.server.delivery import DeliverySource, delivery_places
+from whichvariant.sources.catalog import Catalog
+from whichvariant.sources.delivery import DeliverySource, delivery_places
 
 HERE = Namespace("shop", "main")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, TypedDict, Unpack
@@ -130,6 +130,11 @@ def component(
     }
     built.update({name: value for name, value in optional.items() if value is not None})
     return built
+
+
+def addressed(events: Sequence[Mapping[str, Any]], anonymous_id: str) -> list[dict[str, Any]]:
+    """The same events for a batch: each at the profile with this id, which is made if need be."""
+    return [{**event, "anonymousId": anonymous_id} for event in events]
 
 
 def new_message_id() -> str:

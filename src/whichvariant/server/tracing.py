@@ -21,7 +21,7 @@ from whichvariant.server.metrics import endpoint_of
 from whichvariant.server.routing import CREATE, IMPORT, PROFILE, UPSERT, match, path_below
 
 if TYPE_CHECKING:
-    from whichvariant.server.catalog import Catalog
+    from whichvariant.sources.catalog import Catalog
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]

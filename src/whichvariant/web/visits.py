@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from whichvariant.errors import SettingsError
+from whichvariant.errors import ProfileNotFound, SettingsError, WhichVariantError
 from whichvariant.events import RequestContext, page
 from whichvariant.profiles.answer import Answer
 from whichvariant.web.caching import private_headers
@@ -191,10 +191,11 @@ class Visit:
         self._asked = True
         try:
             async with asyncio.timeout(self._visits.settings.timeout_s):
-                answer = self._visits.decide(self)
-                if isinstance(answer, Awaitable):
-                    answer = await answer
-                self._answered = answer
+                try:
+                    self._answered = await _settled(self._visits.decide(self))
+                except WhichVariantError as error:
+                    self._forget_unknown(error)
+                    self._answered = await _settled(self._visits.decide(self))
         except TimeoutError:
             logger.warning("no decision in time; showing the baseline")
         except Exception:  # the page comes first, whatever a decider does
@@ -205,10 +206,20 @@ class Visit:
         if not self._asked and self._agreed.personalise and not self._visits.awaited:
             self._asked = True
             try:
-                self._answered = self._visits.decide(self)
+                try:
+                    self._answered = self._visits.decide(self)
+                except WhichVariantError as error:
+                    self._forget_unknown(error)
+                    self._answered = self._visits.decide(self)
             except Exception:  # the page comes first, whatever a decider does
                 logger.exception("no decision; showing the baseline")
         return self._answered
+
+    def _forget_unknown(self, error: WhichVariantError) -> None:
+        """Whoever comes with the id of a profile that is no more is new; else raises the error."""
+        if self.known_id is None or getattr(error, "code", None) != ProfileNotFound.code:
+            raise error
+        self.known_id = None
 
     def finish(self, headers: Mapping[str, str]) -> Changes:
         """The changes of a response with these headers, by lower-case name."""
@@ -231,6 +242,10 @@ class Visit:
             and answered is not None
             and answered.profile.get("id") != self.known_id
         )
+
+
+async def _settled(answer: Answer | Awaitable[Answer]) -> Answer:
+    return await answer if isinstance(answer, Awaitable) else answer
 
 
 def is_bot(user_agent: str) -> bool:
