@@ -355,7 +355,7 @@ def test_who_is_counted(headers: dict[str, str], kept: bool, named: bool) -> Non
 
 def test_counting_needs_a_decider_that_can() -> None:
     with pytest.raises(SettingsError, match="records nothing"):
-        ExperienceMiddleware(plain, EngineDecider(shop.ENGINE), WebSettings(count_page_views=True))  # type: ignore[arg-type]
+        application(EngineDecider(shop.ENGINE), count_page_views=True).build_middleware_stack()
 
 
 # --- stored profiles -----------------------------------------------------------------------------
