@@ -164,6 +164,19 @@ def test_the_cookie_of_a_deleted_profile(api: Served, script: pathlib.Path) -> N
         assert not answer.headers["set-cookie"].startswith(f"ntaid={visitor};")
 
 
+def test_a_guessed_alias_leads_nowhere(api: Served, script: pathlib.Path) -> None:
+    """The API answers to it; the page must not."""
+    visitor = created(api, "http://127.0.0.1/")
+    event = events.identify("customer-7", {"firstname": "Zoë"})
+    httpx.post(f"{api.api}/profiles/{visitor}", json={"events": [event]}).raise_for_status()
+    assert httpx.get(f"{api.api}/profiles/customer-7").json()["data"]["profile"]["id"] == visitor
+    with running(asking(api, script)) as site:
+        headers = {"user-agent": FIREFOX, "cookie": "ntaid=customer-7"}
+        answer = httpx.get(site, headers=headers)
+    assert visitor not in answer.text
+    assert visitor not in answer.headers["set-cookie"]
+
+
 def test_the_engine_alone_gives_the_same_variants(api: Served, script: pathlib.Path) -> None:
     """With the id of a stored profile, experiences that need no past come out equal."""
     visitor = created(api, "http://127.0.0.1/")

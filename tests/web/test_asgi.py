@@ -32,6 +32,7 @@ from whichvariant.store import MemoryStore
 from whichvariant.web import Consent, CookieSettings, EngineDecider, ServiceDecider, WebSettings
 from whichvariant.web.asgi import ExperienceMiddleware
 from whichvariant.web.jinja import ExperiencesExtension
+from whichvariant.web.visits import is_bot
 
 TEMPLATE = """
 {%- set hero = entry | variant -%}
@@ -380,11 +381,11 @@ def test_stored_profiles_are_known_again() -> None:
         assert first.text in page
 
 
-def _identify(user: str, traits: dict[str, Any]) -> dict[str, Any]:
+def _identify(user: str, traits: dict[str, Any], message: str = "m1") -> dict[str, Any]:
     return {
         "type": "identify",
         "channel": "web",
-        "messageId": "m1",
+        "messageId": message,
         "context": {"library": {"name": "test", "version": "4.0.0"}},
         "userId": user,
         "traits": traits,
@@ -400,6 +401,52 @@ def test_nobody_becomes_another_by_a_guess(guessed: str) -> None:
         response = call(app, "/page", cookie=f"ntaid={guessed}")
         assert shop.handed_over(response.text)["profile"]["traits"] == {}
         assert cookie_of(response).value != guessed
+
+
+class Aliasing:
+    """As an API that takes an alias for an id."""
+
+    def preflight(self, events: Any, *, profile_id: str | None = None, **_: Any) -> Answer:
+        who = "profile-of-7" if profile_id == "customer-7" else profile_id
+        return EngineDecider(shop.ENGINE).preflight(events, profile_id=who)
+
+
+def test_an_answer_of_another_id_is_not_believed() -> None:
+    guess = "ntaid=customer-7"
+    assert len(cookie_of(call(application(Aliasing()), "/title", cookie=guess)).value) == 64
+    trusting = application(Aliasing(), trust_aliases=True)
+    assert cookie_of(call(trusting, "/title", cookie=guess)).value == "profile-of-7"
+
+
+def test_a_merged_profile_is_known_by_its_old_id() -> None:
+    with service() as (profiles, space):
+        app = application(ServiceDecider(profiles, space))
+        known = asyncio.run(profiles.create(space, [_identify("customer-7", {"a": 1})]))
+        here = cookie_of(call(app, "/title")).value
+        merged = asyncio.run(
+            profiles.update(space, here, [_identify("customer-7", {"b": 2}, "m2")])
+        )
+        assert merged.profile["id"] == known.profile["id"] != here
+        page = call(app, "/page", cookie=f"ntaid={here}")
+        assert shop.handed_over(page.text)["profile"]["traits"] == {"a": 1, "b": 2}
+        assert cookie_of(page).value == known.profile["id"]
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "bot"),
+    [
+        (shop.BROWSER, False),
+        ("Mozilla/5.0 (Linux; Android 9; CUBOT X19) Chrome/90.0 Mobile Safari/537.36", False),
+        ("Mozilla/5.0 (X11; Linux x86_64) HeadlessChrome/130.0.0.0 Safari/537.36", True),
+        ("facebookexternalhit/1.1", True),
+        ("python-requests/2.32", True),
+        ("Mozilla/5.0 (compatible; bingbot/2.0)", True),
+        ("", True),
+        ("x" * 5000 + "bot", False),
+    ],
+)
+def test_bots(user_agent: str, bot: bool) -> None:
+    assert is_bot(user_agent) is bot
 
 
 # --- failures ------------------------------------------------------------------------------------

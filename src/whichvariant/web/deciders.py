@@ -72,6 +72,9 @@ class ServiceDecider:
     guess, and whoever sent one would be shown another visitor's page; it counts as no cookie.
     """
 
+    checks_ids = True
+    """An answer of another id than the cookie's is of a profile that became one with it."""
+
     def __init__(self, service: ProfileService, namespace: Namespace) -> None:
         self._service = service
         self._namespace = namespace

@@ -31,7 +31,7 @@ logger = logging.getLogger("whichvariant.web")
 
 # What says of itself that nobody is looking. Whoever pretends to be a browser counts as one.
 _BOT = re.compile(
-    r"bot\b|bot[/;)]|crawl|spider|slurp|preview|headless|lighthouse|facebookexternalhit|archiver"
+    r"(?<!cu)bot\b|crawl|spider|slurp|preview|headless|lighthouse|facebookexternalhit|archiver"
     r"|monitor|uptime|pingdom|curl/|wget/|python-|go-http-client|java/|okhttp|axios/",
     re.IGNORECASE,
 )
@@ -73,6 +73,10 @@ class WebSettings:
         for sites whose pages do not report it themselves by the browser SDK: it would count twice.
     timeout_s
         How long a decider that is awaited may take.
+    trust_aliases
+        Believe a cookie to which the API answers with a profile of another id. That is one that
+        was merged with it, but also one whose alias the cookie names, such as a customer's number,
+        which anybody can guess. By default whoever sends such a cookie is new [policy].
     """
 
     cookie: CookieSettings = field(default_factory=CookieSettings)
@@ -83,6 +87,7 @@ class WebSettings:
     base_url: str | None = None
     count_page_views: bool = False
     timeout_s: float = 1.0
+    trust_aliases: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.skip, str):
@@ -113,6 +118,7 @@ class Visits:
         self._preflight: Callable[..., Any] = decider.preflight
         self._record: Callable[..., Any] | None = record if settings.count_page_views else None
         self.awaited = inspect.iscoroutinefunction(decider.preflight)
+        self.believes = settings.trust_aliases or getattr(decider, "checks_ids", False)
 
     def visit(
         self,
@@ -192,10 +198,13 @@ class Visit:
         try:
             async with asyncio.timeout(self._visits.settings.timeout_s):
                 try:
-                    self._answered = await _settled(self._visits.decide(self))
+                    answer = await _settled(self._visits.decide(self))
                 except WhichVariantError as error:
                     self._forget_unknown(error)
-                    self._answered = await _settled(self._visits.decide(self))
+                    answer = await _settled(self._visits.decide(self))
+                if self._is_anothers(answer):
+                    answer = await _settled(self._visits.decide(self))
+                self._answered = answer
         except TimeoutError:
             logger.warning("no decision in time; showing the baseline")
         except Exception:  # the page comes first, whatever a decider does
@@ -207,10 +216,13 @@ class Visit:
             self._asked = True
             try:
                 try:
-                    self._answered = self._visits.decide(self)
+                    answer = self._visits.decide(self)
                 except WhichVariantError as error:
                     self._forget_unknown(error)
-                    self._answered = self._visits.decide(self)
+                    answer = self._visits.decide(self)
+                if self._is_anothers(answer):
+                    answer = self._visits.decide(self)
+                self._answered = answer
             except Exception:  # the page comes first, whatever a decider does
                 logger.exception("no decision; showing the baseline")
         return self._answered
@@ -220,6 +232,14 @@ class Visit:
         if self.known_id is None or getattr(error, "code", None) != ProfileNotFound.code:
             raise error
         self.known_id = None
+
+    def _is_anothers(self, answer: Answer) -> bool:
+        """Whether the answer is of another profile than the cookie's; then the visitor is new."""
+        same = self.known_id is None or answer.profile.get("id") == self.known_id
+        if same or self._visits.believes:
+            return False
+        self.known_id = None
+        return True
 
     def finish(self, headers: Mapping[str, str]) -> Changes:
         """The changes of a response with these headers, by lower-case name."""
