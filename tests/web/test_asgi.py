@@ -24,6 +24,7 @@ from starlette.templating import Jinja2Templates
 from tests.web import shop
 
 from whichvariant import Engine, Namespace
+from whichvariant.client import AsyncPreflight, Preflight
 from whichvariant.errors import SettingsError
 from whichvariant.events import RequestContext
 from whichvariant.profiles.answer import Answer
@@ -219,6 +220,13 @@ def test_settings_reach_the_decision() -> None:
     profile = shop.handed_over(call(app, "/page").text)["profile"]
     assert profile["location"]["city"] == "Köln"
     assert profile["session"]["landingPage"]["url"] == "https://www.shop.example/page"
+
+
+@pytest.mark.parametrize("kind", [Preflight, AsyncPreflight])
+def test_the_clients_preflights_decide(kind: Any) -> None:
+    app = application(kind(shop.ENGINE))
+    assert call(app, "/title", cookie=f"ntaid={shop.ON_VARIANT}").text == "Variant"
+    assert len(cookie_of(call(app, "/title")).value) == 64
 
 
 # --- lazy, and what is left out ------------------------------------------------------------------
@@ -534,6 +542,7 @@ def test_fastapi_views_of_both_kinds(awaited: bool) -> None:
         ("{{ (entry | variant).fields.title }}", "Baseline"),
         ("{{ ([entry, entry] | variant) | length }}", "2"),
         ("{{ nothing | variant }}", "None"),
+        ("[{{ tracking(nothing) }}{{ tracking(none) }}]", "[]"),
         ("{{ flag('label', 'none') }}{{ merge_tag('traits.x', '<you>') }}", "none&lt;you&gt;"),
     ],
 )

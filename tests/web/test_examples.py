@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def test_example(name: str) -> None:
         [sys.executable, "-W", "error", str(ROOT / "examples" / name)],
         capture_output=True,
         encoding="utf-8",
-        env={"PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "utf-8"},
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         timeout=120,
         check=False,
     )

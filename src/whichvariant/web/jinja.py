@@ -78,7 +78,7 @@ def merge_tag(context: Context, tag_id: str, fallback: str = "") -> str:
     return _experiences(context).merge_tag(tag_id, fallback)
 
 
-def tracking(entry: Mapping[str, Any]) -> Markup:
+def tracking(entry: Any) -> Markup:
     """The attributes by which the vendor's web SDK reports views of a resolved entry."""
     return Markup(tracking_html(entry))
 

@@ -30,8 +30,10 @@ def experiences_of(variables: Mapping[str, Any]) -> Experiences:
     return Experiences(lambda: None)
 
 
-def tracking_html(entry: Mapping[str, Any]) -> str:
-    """The attributes of a resolved entry's element, escaped."""
+def tracking_html(entry: object) -> str:
+    """The attributes of a resolved entry's element, escaped; none where nothing is shown."""
+    if not isinstance(entry, Mapping):
+        return ""
     attributes = tracking_attributes(entry)
     return " ".join(f'{name}="{escape(value)}"' for name, value in attributes.items())
 

@@ -53,7 +53,7 @@ def merge_tag(context: Context, tag_id: str, fallback: str = "") -> str:
 
 
 @register.simple_tag
-def tracking(entry: Mapping[str, Any]) -> SafeString:
+def tracking(entry: Any) -> SafeString:
     """``<section {% tracking hero %}>``: what the vendor's web SDK reports views by."""
     return mark_safe(tracking_html(entry))
 
