@@ -3,8 +3,8 @@
 // A case is {kind, ...}. The working directory is the folder that holds node_modules.
 //
 //   choose  {entry, experiences}             what one entry becomes: Ninetailed.onSelectVariant
-//   render  {entries, root, experiences, profile}
-//                                            a whole page, rendered by React on the server
+//   content {entries}                        the content of the pages that follow
+//   render  {root, experiences, profile}     a whole page, rendered by React on the server
 //   tags    {ids, fallback, profile}         merge tags, rendered by React on the server
 
 const { createRequire } = require('node:module');
@@ -132,9 +132,15 @@ const quietly = (make) => {
   }
 };
 
-const render = async ({ entries, root, experiences, profile }) => {
+let found = new Map();
+
+const content = async ({ entries }) => {
+  found = link(entries);
+  return {};
+};
+
+const render = async ({ root, experiences, profile }) => {
   await answered(profile, experiences);
-  const found = link(entries);
   const experienceVariantsMap = Object.fromEntries(
     experiences.map((one) => [one.experienceId, one.variantIndex])
   );
@@ -159,7 +165,7 @@ const tags = async ({ ids, fallback, profile }) => {
   });
 };
 
-const KINDS = { choose, render, tags };
+const KINDS = { choose, content, render, tags };
 
 const main = async () => {
   for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {

@@ -301,19 +301,17 @@ def compare_pages(
     packages: Installed, cases: list[tuple[Json, list[Json], list[Json], Json]]
 ) -> None:
     """Judge each (page, all entries as we decide, records, profile)."""
-    answers = judge(
-        packages,
-        [
-            {
-                "kind": "render",
-                "entries": entries,
-                "root": page["sys"]["id"],
-                "experiences": experiences,
-                "profile": profile,
-            }
-            for page, entries, experiences, profile in cases
-        ],
-    )
+    requests: list[Json] = []
+    known = None
+    for page, entries, experiences, profile in cases:
+        if entries is not known:
+            requests.append({"kind": "content", "entries": entries})
+            known = entries
+        root = page["sys"]["id"]
+        requests.append(
+            {"kind": "render", "root": root, "experiences": experiences, "profile": profile}
+        )
+    answers = [one for one in judge(packages, requests) if "markup" in one]
     for (page, _, experiences, profile), answer in zip(cases, answers, strict=True):
         mine = markup(resolve(page, experiences, profile).entry)
         assert mine == answer["markup"], page["sys"]["id"]
