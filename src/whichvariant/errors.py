@@ -11,7 +11,8 @@
     ├── SettingsError        a server's settings cannot be used
     ├── InputError           a value handed in at selection time; ``path`` names the place
     │   ├── ProfileError     … in the profile
-    │   └── EventError       … in the events
+    │   ├── EventError       … in the events
+    │   └── EntryError       … in content entries, or in the selection they are resolved by
     ├── RecordError          a stored profile's record is damaged, or of a newer version
     ├── ServiceError         a request that cannot be answered; ``code`` is the API's
     │   ├── ConfigurationNotFound   … no such organization or environment
@@ -138,6 +139,10 @@ class ProfileError(InputError):
 
 class EventError(InputError):
     """An event is not one. ``path`` is ``events``, ``now``, or starts with ``events[i]``."""
+
+
+class EntryError(InputError):
+    """Content entries cannot be resolved: too many, too deeply nested, or by no selection."""
 
 
 class RecordError(WhichVariantError):

@@ -97,7 +97,9 @@ class RequestContext:
         path = quote_from_bytes(bytes(raw_path), _SENT_PATH) if raw_path else ""
         if not path.startswith("/"):
             path = quote(str(scope.get("path") or "/"), _DECODED_PATH, errors="replace")
-        query = quote_from_bytes(bytes(scope.get("query_string") or b""), _SENT)
+        sent = scope.get("query_string") or b""
+        # Bytes, says ASGI; Django's test client for async views gives a text.
+        query = _encoded(sent, _SENT) if isinstance(sent, str) else quote_from_bytes(sent, _SENT)
         server = scope.get("server") or ("", None)
         peer = scope.get("client")
         return cls._from_parts(

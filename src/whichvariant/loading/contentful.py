@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from whichvariant.contracts import JsonValue
-from whichvariant.errors import DocumentError
 from whichvariant.loading.documents import Document, document_kind
 from whichvariant.loading.entries import EntryKey, EntryKind, RawEntry
+from whichvariant.loading.locales import locale_order
 from whichvariant.loading.numeric import is_number
 from whichvariant.loading.reports import Report, json_type, path_text
 
@@ -42,12 +42,16 @@ def read_contentful(document: Document, locale: str | None, report: Report) -> C
     exported = document_kind(document.data) == "export"
     found = ContentfulEntries()
     nodes = list(_our_entries(document.data, report))
-    locales = _locale_order(document, nodes, locale) if exported else ()
+    locales = (
+        locale_order(document, [node.get("fields") for _, _, node in nodes], locale)
+        if exported
+        else ()
+    )
     for place, kind, node in nodes:
         sys = node["sys"]
         sys_id = sys.get("id")
         key = (_space_id(sys), sys_id if isinstance(sys_id, str) else "")
-        state = _unserved_state(sys, exported)
+        state = unserved_state(sys, exported)
         if state is not None:
             found.unserved[key] = state
             continue
@@ -129,7 +133,8 @@ def _space_id(sys: dict[str, JsonValue]) -> str:
     return _link_id(sys.get("space")) or ""
 
 
-def _unserved_state(sys: dict[str, JsonValue], exported: bool) -> str | None:
+def unserved_state(sys: dict[str, JsonValue], exported: bool) -> str | None:
+    """Why an entry is not served, ``archived`` or ``a draft``; None if it is."""
     if sys.get("archivedVersion") is not None or sys.get("archivedAt") is not None:
         return "archived"
     # A response of the Delivery API holds published entries only, and older ones do not say so.
@@ -158,71 +163,3 @@ def _localised(
         elif value is not None:
             raw.report.wrong_type((raw.place, name), "an object keyed by locale", value)
     return flat
-
-
-def _locale_order(document: Document, nodes: list[_Node], asked: str | None) -> tuple[str, ...]:
-    """The locales to try for each field: the one asked for, its fallbacks, then the default.
-
-    The default comes last because a field that is not localised has a value only there.
-    """
-    fallbacks, default = _declared_locales(document)
-    if not fallbacks:
-        # An export of content alone lists no locales. One that all fields share is no guess.
-        codes = sorted(
-            {
-                code
-                for _, _, node in nodes
-                if isinstance(fields := node.get("fields"), dict)
-                for value in fields.values()
-                if isinstance(value, dict)
-                for code in value
-            }
-        )
-        fallbacks = dict.fromkeys(codes)
-        default = codes[0] if len(codes) == 1 else None
-    known = ", ".join(fallbacks) or "none"
-    if asked is not None and asked not in fallbacks and fallbacks:
-        message = f"has no locale {asked!r}; it has {known}"
-        raise DocumentError(message, source=document.name, path="locales")
-    if asked is None and default is None and fallbacks:
-        message = f"does not say which locale is the default; ask for one of {known}"
-        raise DocumentError(message, source=document.name, path="locales")
-    order: list[str] = []
-    code = asked if asked is not None else default
-    while code is not None and code not in order:
-        order.append(code)
-        code = fallbacks.get(code)
-    if default is not None and default not in order:
-        order.append(default)
-    return tuple(order)
-
-
-def _declared_locales(document: Document) -> tuple[dict[str, str | None], str | None]:
-    """Each locale's fallback, and the default, as the export's ``locales`` has them."""
-
-    def refuse(path: str, expected: str, value: JsonValue) -> DocumentError:
-        message = f"expected {expected}, got {json_type(value)}"
-        return DocumentError(message, source=document.name, path=path)
-
-    locales = document.data.get("locales")
-    if locales is None:
-        return {}, None
-    if not isinstance(locales, list):
-        raise refuse("locales", "a list", locales)
-    fallbacks: dict[str, str | None] = {}
-    default: str | None = None
-    for index, entry in enumerate(locales):
-        place = f"locales[{index}]"
-        if not isinstance(entry, dict):
-            raise refuse(place, "an object", entry)
-        code, fallback = entry.get("code"), entry.get("fallbackCode")
-        if not isinstance(code, str):
-            raise refuse(f"{place}.code", "text", code)
-        if fallback is not None and not isinstance(fallback, str):
-            raise refuse(f"{place}.fallbackCode", "text", fallback)
-        fallbacks[code] = fallback
-        if entry.get("default") is True:
-            default = code
-    if default is None and len(fallbacks) == 1:
-        default = next(iter(fallbacks))
-    return fallbacks, default

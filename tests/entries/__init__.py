@@ -1,0 +1,1 @@
+"""Content as a visitor sees it: links, variants, merge tags."""

@@ -1,0 +1,1 @@
+"""Middleware and template tags, with the real frameworks."""
