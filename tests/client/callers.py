@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httpx
+
 from whichvariant.client import AsyncExperienceClient, ExperienceClient
 
 
@@ -12,6 +14,7 @@ class Blocking:
     """The client for threads."""
 
     name = "blocking"
+    transport = httpx.HTTPTransport
 
     def __init__(self, **settings: Any) -> None:
         self.client = ExperienceClient("default", **settings)
@@ -28,6 +31,7 @@ class Asyncio:
     """The client for asyncio, in an event loop of its own that goes on between calls."""
 
     name = "asyncio"
+    transport = httpx.AsyncHTTPTransport
 
     def __init__(self, **settings: Any) -> None:
         self.runner = asyncio.Runner()

@@ -20,6 +20,10 @@ def make_caller(request: pytest.FixtureRequest) -> Iterator[MakeCaller]:
     made: list[Caller] = []
 
     def make(**settings: Any) -> Caller:
+        settings.setdefault("timeout_s", 30)  # a busy machine is no failure
+        if settings.keys().isdisjoint({"transport", "proxy"}):
+            # Reading certificates that nobody needs here takes longer than most tests.
+            settings["transport"] = request.param.transport(verify=False)
         made.append(request.param(**settings))
         return made[-1]
 
@@ -44,4 +48,4 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def api(make_caller: MakeCaller, server: Served) -> Caller:
     """A client of the real server."""
-    return make_caller(base_url=server.url)
+    return make_caller(base_url=server.url, transport=None)

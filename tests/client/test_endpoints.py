@@ -230,7 +230,9 @@ def test_profile_overload(tmp_path: pathlib.Path) -> None:
     """Both clients read it alike (test_failures.py); it takes threads to bring it about."""
     with (
         served(tmp_path, "--waiting-per-profile", "1") as server,
-        ExperienceClient("default", base_url=server.url, retries=NO_RETRIES) as client,
+        ExperienceClient(
+            "default", base_url=server.url, timeout_s=30, retries=NO_RETRIES
+        ) as client,
     ):
         profile_id = client.create([page()]).profile.id
 
@@ -242,7 +244,7 @@ def test_profile_overload(tmp_path: pathlib.Path) -> None:
             return None
 
         with ThreadPoolExecutor(16) as threads:
-            refused = [error for error in threads.map(update, range(64)) if error is not None]
+            refused = [error for error in threads.map(update, range(48)) if error is not None]
     assert refused
     for error in refused:
         assert isinstance(error, errors.ProfileOverload)

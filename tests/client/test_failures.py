@@ -8,6 +8,8 @@ import pickle
 import socket
 import threading
 import time
+from collections import deque
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -65,22 +67,42 @@ def test_what_is_sent(make_caller: MakeCaller) -> None:
     assert {asked.connection for asked in server.asked} == {0}
 
 
+def test_events_of_any_make(make_caller: MakeCaller) -> None:
+    """Whatever is a sequence of mappings of JSON, as read-only configurations have them."""
+    proxy = MappingProxyType({**PAGE, "context": MappingProxyType(PAGE["context"])})
+    with crooked() as server:
+        api = make_caller(base_url=server.url)
+        api.create(deque([proxy]), location=MappingProxyType({"city": "Berlin"}))
+        assert server.asked[0].json == {
+            "events": [PAGE],
+            "options": {"location": {"city": "Berlin"}},
+        }
+
+
 def test_a_base_url_with_a_path(make_caller: MakeCaller) -> None:
     with crooked() as server:
         make_caller(base_url=f"{server.url}/behind/").get("x")
         assert server.asked[0].target == f"/behind{PATH}/profiles/x"
 
 
-def test_the_hosted_api_is_the_default(make_caller: MakeCaller) -> None:
-    """Nothing leaves this machine: the transport says what would."""
+async def test_the_defaults() -> None:
+    """The hosted API, for three seconds. Nothing leaves this machine: the transport says what
+    would."""
     seen: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
         return httpx.Response(200, json={"data": deeds.ONE, "error": None, "message": "ok"})
 
-    make_caller(transport=httpx.MockTransport(answer)).get("x")
-    assert str(seen[0].url) == f"https://experience.ninetailed.co{PATH}/profiles/x"
+    transport = httpx.MockTransport(answer)
+    with ExperienceClient("default", transport=transport) as client:
+        client.get("x")
+    async with AsyncExperienceClient("default", transport=transport) as client_for_asyncio:
+        await client_for_asyncio.get("x")
+    assert len(seen) == 2
+    for request in seen:
+        assert str(request.url) == f"https://experience.ninetailed.co{PATH}/profiles/x"
+        assert request.extensions["timeout"].limit_s == 3
 
 
 @pytest.mark.parametrize(
@@ -111,7 +133,7 @@ def test_cookies_are_not_passed_from_visitor_to_visitor(make_caller: MakeCaller)
 
 def test_ones_own_httpx_client() -> None:
     with crooked() as server, httpx.Client(headers={"x-mine": "1"}) as http:
-        with ExperienceClient("default", base_url=server.url, http=http) as client:
+        with ExperienceClient("default", base_url=server.url, timeout_s=30, http=http) as client:
             client.get("x")
         assert server.asked[0].headers["x-mine"] == "1"
         assert not http.is_closed
@@ -120,7 +142,9 @@ def test_ones_own_httpx_client() -> None:
 async def test_ones_own_httpx_client_for_asyncio() -> None:
     with crooked() as server:
         async with httpx.AsyncClient(headers={"x-mine": "1"}) as http:
-            async with AsyncExperienceClient("default", base_url=server.url, http=http) as client:
+            async with AsyncExperienceClient(
+                "default", base_url=server.url, timeout_s=30, http=http
+            ) as client:
                 await client.get("x")
             assert server.asked[0].headers["x-mine"] == "1"
             assert not http.is_closed
@@ -151,7 +175,7 @@ def test_503_once_and_at_once(make_caller: MakeCaller) -> None:
             getattr(make_caller(base_url=server.url), name)(*arguments)
             assert len(server.asked) == 2, name
             assert server.asked[0][1:] == server.asked[1][1:]
-            assert server.at[1] - server.at[0] < 0.5
+            assert server.at[1] - server.at[0] < 2
         with crooked(deeds.busy, deeds.busy) as server:
             with pytest.raises(errors.ApiUnavailable) as caught:
                 getattr(make_caller(base_url=server.url), name)(*arguments)
@@ -254,15 +278,15 @@ def test_retry_after(make_caller: MakeCaller) -> None:
 @pytest.mark.parametrize("deed", [deeds.silent, deeds.trickle])
 def test_time_is_up(make_caller: MakeCaller, deed: deeds.Deed) -> None:
     with crooked(deed) as server:
-        api = make_caller(base_url=server.url, timeout_s=0.4)
+        api = make_caller(base_url=server.url, timeout_s=1)
         started = time.monotonic()
-        with pytest.raises(errors.ApiTimeout, match=r"no answer within 0\.4 s") as caught:
+        with pytest.raises(errors.ApiTimeout, match="no answer within 1 s") as caught:
             api.get("x")
-        assert 0.35 < time.monotonic() - started < 5
+        assert 0.9 < time.monotonic() - started < 10
         assert caught.value.sent
         assert len(server.asked) == 1
         # The client goes on, over another connection.
-        api.get("y", timeout_s=5)
+        api.get("y", timeout_s=30)
         assert server.asked[-1].connection == 1
 
 
@@ -316,13 +340,16 @@ async def test_a_limit_of_the_caller_is_the_callers() -> None:
 
 async def test_many_at_once() -> None:
     with crooked() as server:
-        async with AsyncExperienceClient("default", base_url=server.url) as client:
+        async with AsyncExperienceClient("default", base_url=server.url, timeout_s=30) as client:
             answers = await asyncio.gather(*(client.get(str(n)) for n in range(40)))
         assert len(answers) == len(server.asked) == 40
 
 
 def test_threads_share_a_client() -> None:
-    with crooked() as server, ExperienceClient("default", base_url=server.url) as client:
+    with (
+        crooked() as server,
+        ExperienceClient("default", base_url=server.url, timeout_s=30) as client,
+    ):
         threads = [threading.Thread(target=client.get, args=(str(n),)) for n in range(16)]
         for thread in threads:
             thread.start()

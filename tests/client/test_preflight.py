@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from tests.client import crooked as deeds
 from tests.client.crooked import crooked
 from tests.server.running import STOREFRONT, Served, free_port
 
-from whichvariant import Engine, ProfileSettings, errors, events
+from whichvariant import Engine, ProfileSettings, clock, errors, events
 from whichvariant.client import (
     AsyncExperienceClient,
     AsyncPreflight,
@@ -42,11 +43,19 @@ class Both:
     def __init__(self, kind: str, local: Any, url: str | None, **settings: Any) -> None:
         self.runner = asyncio.Runner()
         self.kind = kind
+        # A busy machine is no trouble of the API's.
+        settings.setdefault("remote_timeout_s", 20)
         if kind == "blocking":
-            self.client: Any = ExperienceClient("default", base_url=url) if url else None
+            transport = httpx.HTTPTransport(verify=False)
+            self.client: Any = (
+                ExperienceClient("default", base_url=url, transport=transport) if url else None
+            )
             self.preflights: Any = Preflight(local, self.client, **settings).open()
         else:
-            self.client = AsyncExperienceClient("default", base_url=url) if url else None
+            own = httpx.AsyncHTTPTransport(verify=False)
+            self.client = (
+                AsyncExperienceClient("default", base_url=url, transport=own) if url else None
+            )
             preflights = AsyncPreflight(local, self.client, **settings)
             self.preflights = self.runner.run(preflights.open())
 
@@ -95,7 +104,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="module")
 def remote_client(server: Served) -> Iterator[ExperienceClient]:
     """A client of the real server."""
-    with ExperienceClient("default", base_url=server.url) as client:
+    with ExperienceClient("default", base_url=server.url, timeout_s=30) as client:
         yield client
 
 
@@ -146,7 +155,7 @@ def visits(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(visit=visits(), locale=st.sampled_from(["en", "de", "fr"]), location=_LOCATIONS)
 def test_local_answers_are_the_servers(
@@ -171,7 +180,7 @@ def test_local_answers_are_the_servers(
 
 
 def test_a_profile_that_the_caller_keeps(make: Make, server: Served, engine: Engine) -> None:
-    with ExperienceClient("default", base_url=server.url) as client:
+    with ExperienceClient("default", base_url=server.url, timeout_s=30) as client:
         stored = client.create([events.identify("", {"plan": "gold"})])
         expected = client.update(stored.profile.id, [PAGE], preflight=True)
     decided = make(engine).preflight([PAGE], profile=stored.raw["profile"])
@@ -229,17 +238,25 @@ def test_local_then_remote(make: Make, engine: Engine) -> None:
 
 
 def test_remote_then_local(make: Make, engine: Engine) -> None:
-    with crooked(deeds.ok, deeds.silent, deeds.hang_up, deeds.answer(200, b"x")) as server:
-        decides = make(engine, server.url, policy="remote-then-local", remote_timeout_s=0.3)
+    with crooked(deeds.ok, deeds.hang_up, deeds.answer(200, b"x")) as server:
+        decides = make(engine, server.url, policy="remote-then-local")
         assert decides.preflight([PAGE]) == deeds.ONE_ANSWER
-        for kind in (errors.ApiTimeout, errors.ApiUnavailable, errors.InvalidResponse):
-            started = time.monotonic()
+        for kind in (errors.ApiUnavailable, errors.InvalidResponse):
             decided = decides.preflight([PAGE], VISITOR)
-            assert time.monotonic() - started < 5
             assert decided.decided_by == "local"
             assert type(decided.trouble) is kind
             assert decided.profile["id"] == VISITOR
         assert decides.preflight([PAGE]).decided_by == "remote"
+
+
+def test_a_page_waits_for_the_api_for_so_long_only(make: Make, engine: Engine) -> None:
+    with crooked(deeds.silent) as server:
+        decides = make(engine, server.url, policy="remote-then-local", remote_timeout_s=0.3)
+        started = time.monotonic()
+        decided = decides.preflight([PAGE], VISITOR)
+        assert time.monotonic() - started < 10
+        assert decided.decided_by == "local"
+        assert type(decided.trouble) is errors.ApiTimeout
 
 
 @pytest.mark.parametrize("policy", ["local-then-remote", "remote-then-local"])
@@ -279,17 +296,19 @@ def test_remote_alone(make: Make) -> None:
             decides.preflight([PAGE])
 
 
-def test_rest_after_a_failure(make: Make, engine: Engine) -> None:
+def test_rest_after_a_failure(make: Make, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed_s = 0.0
+    monkeypatch.setattr(clock, "monotonic_s", lambda: time.monotonic() + passed_s)
     with crooked(*[deeds.hang_up] * 2) as server:
-        decides = make(engine, server.url, policy="remote-then-local", rest_s=0.5)
+        decides = make(engine, server.url, policy="remote-then-local", rest_s=600)
         assert decides.preflight([PAGE]).trouble is not None
         for _ in range(5):
             resting = decides.preflight([PAGE])
             assert (resting.decided_by, resting.trouble) == ("local", None)
         assert len(server.asked) == 1
-        time.sleep(0.6)
+        passed_s += 601
         assert decides.preflight([PAGE]).trouble is not None
-        time.sleep(0.6)
+        passed_s += 601
         assert decides.preflight([PAGE]).decided_by == "remote"
         assert decides.preflight([PAGE]).decided_by == "remote"
 
@@ -342,14 +361,18 @@ def test_without_a_configuration_the_api_decides(make: Make, tmp_path: pathlib.P
             decides.preflight([PAGE])
 
 
-def test_an_old_configuration_is_for_emergencies(make: Make, tmp_path: pathlib.Path) -> None:
+def test_an_old_configuration_is_for_emergencies(
+    make: Make, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_ms = 0
+    monkeypatch.setattr(clock, "now_ms", lambda: time.time_ns() // 1_000_000 + passed_ms)
     path = tmp_path / "space.json"
     shutil.copy(STOREFRONT, path)
     follower = Follower.files(path, poll_s=0)
     with crooked(deeds.ok, deeds.hang_up) as server:
-        decides = make(follower, server.url, max_age_s=0.3)
+        decides = make(follower, server.url, max_age_s=300)
         assert decides.preflight([PAGE]).decided_by == "local"
-        time.sleep(0.4)
+        passed_ms += 301_000
         assert decides.preflight([PAGE]).decided_by == "remote"
         assert decides.preflight([PAGE]).decided_by == "local"  # the API failed
         follower.refresh()
@@ -366,7 +389,7 @@ def test_a_visitor_who_was_new_here_is_known_there_afterwards(
     """The documented way of a locally rendered page to stored profiles."""
     rendered = make(engine).preflight([PAGE])
     profile_id = rendered.profile["id"]
-    with ExperienceClient("default", base_url=server.url) as client:
+    with ExperienceClient("default", base_url=server.url, timeout_s=30) as client:
         client.upsert_many(events.addressed([PAGE], profile_id))
         hydrated = client.update(profile_id, [PAGE])
     assert hydrated.profile.stable_id == profile_id

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeAlias, TypedDict, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -160,30 +160,12 @@ class Api:
 
     def get(self, profile_id: str, options: CallOptions) -> Call[ProfileAnswer]:
         """Get profile."""
-        return Call(
-            "Get profile",
-            "GET",
-            self._target(f"profiles/{_profile(profile_id)}", options),
-            _headers(options),
-            None,
-            "always",
-            _one,
-            options.get("timeout_s"),
-        )
+        return self._bare("Get profile", "GET", profile_id, options, _one)
 
     def delete(self, profile_id: str, options: CallOptions) -> Call[None]:
         """Delete profile."""
-        return Call(
-            "Delete profile",
-            "DELETE",
-            self._target(f"profiles/{_profile(profile_id)}", options),
-            _headers(options),
-            None,
-            "always",
-            _nothing,
-            options.get("timeout_s"),
-            ApiProfileNotFound,
-        )
+        call = self._bare("Delete profile", "DELETE", profile_id, options, _nothing)
+        return replace(call, done_by=ApiProfileNotFound)
 
     def upsert_many(
         self, events: Sequence[Mapping[str, Any]], options: EventOptions
@@ -195,6 +177,25 @@ class Api:
         """Batch upsert profiles (async)."""
         return self._batch(
             "Batch upsert profiles (async)", "import/events", events, options, _nothing
+        )
+
+    def _bare(
+        self,
+        name: str,
+        method: str,
+        profile_id: str,
+        options: CallOptions,
+        read: Callable[[Any, Mapping[str, str]], T],
+    ) -> Call[T]:
+        return Call(
+            name,
+            method,
+            self._target(f"profiles/{_profile(profile_id)}", options),
+            _headers(options),
+            None,
+            "always",
+            read,
+            options.get("timeout_s"),
         )
 
     def _with_events(
@@ -317,9 +318,10 @@ def _body(events: Sequence[Mapping[str, Any]], options: EventOptions) -> bytes:
         given["features"] = list(options["features"])
     if "location" in options:
         given["location"] = options["location"]
-    check_json(events, "events")
+    listed = list(events)
+    check_json(listed, "events")
     check_json(given, "options")
-    body = {"events": events, **({"options": given} if given else {})}
+    body = {"events": listed, **({"options": given} if given else {})}
     try:
         return orjson.dumps(body, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
@@ -329,8 +331,6 @@ def _body(events: Sequence[Mapping[str, Any]], options: EventOptions) -> bytes:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return list(value)
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
@@ -349,7 +349,7 @@ def _read(call: Call[T], reply: Reply) -> T:
     except ValueError:
         envelope = None
     traceparent = reply.headers.get("traceparent")
-    if reply.status != 200:
+    if not 200 <= reply.status < 300:
         raise _refusal(call.name, reply, envelope, traceparent)
     if not isinstance(envelope, dict) or "data" not in envelope:
         raise InvalidResponse(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypedDict, Unpack
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeAlias, TypedDict, TypeVar, Unpack
 
 from whichvariant import clock
 from whichvariant.client.answers import ProfileAnswer
@@ -27,6 +27,7 @@ from whichvariant.profiles.settings import ProfileSettings
 from whichvariant.sources.following import Follower
 
 Policy: TypeAlias = Literal["local", "local-then-remote", "remote-then-local", "remote"]
+_Client = TypeVar("_Client")
 Events: TypeAlias = Sequence[Mapping[str, Any]]
 
 REMOTE_TIMEOUT_S = 0.5
@@ -233,7 +234,38 @@ def _is_refusal(error: ClientError) -> bool:
     return isinstance(error, ApiError) and bool(error.code) and not passing
 
 
-class Preflight:
+class _Deciding(Generic[_Client]):
+    """What the two classes below have in common: what they are made of."""
+
+    def __init__(
+        self,
+        local: Engine | Follower | str | os.PathLike[str] | None = None,
+        remote: _Client | None = None,
+        *,
+        policy: Policy | None = None,
+        max_age_s: float | None = None,
+        remote_timeout_s: float = REMOTE_TIMEOUT_S,
+        rest_s: float = 0.0,
+        settings: ProfileSettings | None = None,
+    ) -> None:
+        self._rules = _Rules(
+            local,
+            remote is not None,
+            policy,
+            max_age_s=max_age_s,
+            remote_timeout_s=remote_timeout_s,
+            rest_s=rest_s,
+            settings=settings,
+        )
+        self._remote: _Client | None = remote
+
+    @property
+    def policy(self) -> Policy:
+        """Who decides."""
+        return self._rules.policy
+
+
+class Preflight(_Deciding[ExperienceClient]):
     """Decides for pages that are rendered on a server, without storing anything.
 
     ::
@@ -276,33 +308,6 @@ class Preflight:
     What the API refuses for a reason (no such profile, no such environment, broken events) is
     raised, whatever the policy.
     """
-
-    def __init__(
-        self,
-        local: Engine | Follower | str | os.PathLike[str] | None = None,
-        remote: ExperienceClient | None = None,
-        *,
-        policy: Policy | None = None,
-        max_age_s: float | None = None,
-        remote_timeout_s: float = REMOTE_TIMEOUT_S,
-        rest_s: float = 0.0,
-        settings: ProfileSettings | None = None,
-    ) -> None:
-        self._rules = _Rules(
-            local,
-            remote is not None,
-            policy,
-            max_age_s=max_age_s,
-            remote_timeout_s=remote_timeout_s,
-            rest_s=rest_s,
-            settings=settings,
-        )
-        self._remote = remote
-
-    @property
-    def policy(self) -> Policy:
-        """Who decides."""
-        return self._rules.policy
 
     def preflight(
         self, events: Events, profile_id: str | None = None, **options: Unpack[PreflightOptions]
@@ -350,7 +355,7 @@ class Preflight:
         self.close()
 
 
-class AsyncPreflight:
+class AsyncPreflight(_Deciding[AsyncExperienceClient]):
     """`Preflight` for asyncio: everything is as there.
 
     ::
@@ -360,33 +365,6 @@ class AsyncPreflight:
 
     A local decision is made at once, in the event loop: it takes microseconds.
     """
-
-    def __init__(
-        self,
-        local: Engine | Follower | str | os.PathLike[str] | None = None,
-        remote: AsyncExperienceClient | None = None,
-        *,
-        policy: Policy | None = None,
-        max_age_s: float | None = None,
-        remote_timeout_s: float = REMOTE_TIMEOUT_S,
-        rest_s: float = 0.0,
-        settings: ProfileSettings | None = None,
-    ) -> None:
-        self._rules = _Rules(
-            local,
-            remote is not None,
-            policy,
-            max_age_s=max_age_s,
-            remote_timeout_s=remote_timeout_s,
-            rest_s=rest_s,
-            settings=settings,
-        )
-        self._remote = remote
-
-    @property
-    def policy(self) -> Policy:
-        """Who decides."""
-        return self._rules.policy
 
     async def preflight(
         self, events: Events, profile_id: str | None = None, **options: Unpack[PreflightOptions]

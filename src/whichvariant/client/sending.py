@@ -37,7 +37,8 @@ class Remaining(dict[str, float]):
     """
 
     def __init__(self, seconds: float) -> None:
-        super().__init__()
+        # For transports that do not use `get`.
+        super().__init__(dict.fromkeys(("connect", "read", "write", "pool"), seconds))
         self.limit_s = seconds
         self._until = clock.monotonic_s() + seconds
 
