@@ -82,6 +82,11 @@ format: $(STAMPS)/check  ## let ruff format, and fix what it can
 	@ruff format .
 	@ruff check --fix .
 
+.PHONY: docs
+docs: $(STAMPS)/docs  ## the documentation as a site, in build/site
+	$(call say,build/site)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+
 .PHONY: bench
 bench: $(STAMPS)/bench  ## the benchmarks, timed, with ratios to what else one could use
 	@$(BIN)/python -m pytest benchmarks -q $(ARGS)
@@ -221,6 +226,10 @@ $(STAMPS)/test: $(STAMPS)/core
 
 $(STAMPS)/bench: $(STAMPS)/test
 	@$(PIP) install --group bench
+	@touch $@
+
+$(STAMPS)/docs: $(STAMPS)/core
+	@$(PIP) install --group docs
 	@touch $@
 
 $(STAMPS)/check: $(STAMPS)/core

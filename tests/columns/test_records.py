@@ -12,6 +12,7 @@ import pytest
 
 from columns.profiles_of import decisions_of, ndjson, plain_profiles, storefront
 from robustness.support import TOKENS, mutate_bytes
+from whichvariant._core.coercion import MAX_DEPTH
 from whichvariant.columns import Intake
 from whichvariant.errors import EventError, InputError, ProfileError
 
@@ -286,6 +287,27 @@ def test_a_line_without_anything_is_no_record(line: bytes) -> None:
     assert compare_line(storefront()[0], line) == "refused"
 
 
+def depth_of(value: Any) -> int:
+    """How deeply objects and arrays are nested."""
+    depth = 0
+    level = [value]
+    while level := [one for one in level if isinstance(one, (dict, list))]:
+        depth += 1
+        level = [
+            inner for one in level for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return depth
+
+
+@pytest.mark.parametrize("key", ["traits", "unread"])
+@pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1])
+def test_the_deepest_line(key: str, depth: int) -> None:
+    inner = depth - 2
+    line = b'{"stableId":"a","%s":{"unread":' % key.encode() + b"[" * inner + b"]" * inner + b"}}"
+    expected = "read" if depth <= MAX_DEPTH else "refused"
+    assert compare_line(storefront()[0], line) == expected
+
+
 def compare_line(engine: Any, line: bytes) -> str:
     """Let both read one line, and find them to agree."""
     intake = Intake(engine, now=0)
@@ -299,6 +321,11 @@ def compare_line(engine: Any, line: bytes) -> str:
     except orjson.JSONDecodeError:
         # Numbers too large for a double are no error where no rule reads them.
         assert isinstance(found, str) or b"e" in line or b"E" in line or len(line) > 300, line
+        return "refused"
+    if depth_of(value) > MAX_DEPTH:
+        # Whoever reads JSON sees it; `select` looks at no attribute that no rule reads.
+        assert isinstance(found, str), line
+        assert "nested too deeply" in found, line
         return "refused"
     wanted = wanted_of(engine, value)
     if wanted is None:

@@ -59,9 +59,9 @@ async def test_none_may_wait() -> None:
     turns = Turns(0)
     async with turns.of(["k"]):
         with pytest.raises(ProfileOverload):
-            await turns.take("k")
-    await turns.take("k")
-    turns.give_back("k")
+            await turns.of(["k"]).__aenter__()
+    async with turns.of(["k"]):
+        pass
     assert not turns._queues
 
 
@@ -85,15 +85,92 @@ async def test_whoever_gives_up_while_waiting_is_passed_over() -> None:
 
 async def test_whoever_gives_up_as_the_turn_comes_passes_it_on() -> None:
     turns = Turns(10)
-    await turns.take("k")
-    second, third = (asyncio.create_task(turns.take("k")) for _ in range(2))
+    first = turns.of(["k"])
+    await first.__aenter__()
+    others = [turns.of(["k"]), turns.of(["k"])]
+    second, third = (asyncio.create_task(other.__aenter__()) for other in others)
     await asyncio.sleep(0)
-    turns.give_back("k")  # it is the second's from here on, who does not know it yet
+    # From here on it is the second's, who does not know it yet.
+    await first.__aexit__(None, None, None)
     second.cancel()
     await asyncio.gather(second, return_exceptions=True)
     await asyncio.wait_for(third, 1)
-    turns.give_back("k")
+    await others[1].__aexit__(None, None, None)
     assert not turns._queues
+
+
+async def test_nobody_waits_for_those_who_wait_for_others() -> None:
+    """All queues at once: whoever came first to all of its profiles is the first of all."""
+    turns = Turns(100)
+    release = {key: asyncio.Event() for key in "ab"}
+    done = []
+
+    async def hold(key: str) -> None:
+        async with turns.of([key]):
+            await release[key].wait()
+
+    async def work(name: str, *keys: str) -> None:
+        async with turns.of(keys):
+            done.append(name)
+
+    tasks = [asyncio.create_task(hold(key)) for key in "ab"]
+    await asyncio.sleep(0)
+    tasks += [
+        asyncio.create_task(work("ab", "a", "b")),
+        asyncio.create_task(work("bc", "b", "c")),
+        asyncio.create_task(work("d", "d")),
+        asyncio.create_task(work("a", "a")),
+    ]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert done == ["d"]
+    release["a"].set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert done == ["d"]
+    release["b"].set()
+    await asyncio.gather(*tasks)
+    assert done[:2] == ["d", "ab"]
+    assert sorted(done[2:]) == ["a", "bc"]
+    assert not turns._queues
+
+
+async def test_nobody_waits_longer_than_they_have_patience() -> None:
+    turns = Turns(100, patience_s=0.02)
+    release = asyncio.Event()
+    entered = []
+
+    async def hold() -> None:
+        async with turns.of(["k"]):
+            await release.wait()
+
+    async def wait(name: str, *, patient: bool) -> None:
+        async with turns.of(["j", "k"], patient=patient):
+            entered.append(name)
+
+    holding = asyncio.create_task(hold())
+    await asyncio.sleep(0)
+    patient = asyncio.create_task(wait("patient", patient=True))
+    with pytest.raises(ProfileOverload, match="too long"):
+        await wait("impatient", patient=False)
+    assert not patient.done()
+    release.set()
+    await asyncio.gather(holding, patient)
+    assert entered == ["patient"]
+    assert not turns._queues
+
+
+async def test_who_is_patient_is_never_one_too_many() -> None:
+    turns = Turns(0, patience_s=0.01)
+    entered = []
+
+    async def work(number: int) -> None:
+        async with turns.of(["k"], patient=True):
+            await asyncio.sleep(0)
+            entered.append(number)
+
+    await asyncio.gather(*(work(number) for number in range(20)))
+    assert entered == list(range(20))
 
 
 async def test_an_error_gives_the_turn_back() -> None:

@@ -11,7 +11,7 @@ from whichvariant.server.failures import Refused
 
 _LONGEST_PATH = 8_192
 
-# The reference's paths, and those that the newest of the vendor's SDKs ask (docs/clients.md).
+# The reference's paths, and those that the newest of the vendor's SDKs ask (docs/server.md).
 _VERSIONS = frozenset({("v2", "organizations"), ("v3", "spaces")})
 
 CREATE, PROFILE, UPSERT, IMPORT = "create", "profile", "upsert", "import"

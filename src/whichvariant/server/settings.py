@@ -167,6 +167,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     waiting_per_profile: Annotated[
         Count, Meta(description="Requests that may wait to change one profile; more get 429.")
     ] = 32
+    waiting_s: Annotated[
+        Seconds,
+        Meta(
+            description="How long a request may wait for its turn to change a profile; then it gets"
+            " 429. The vendor's SDKs wait 3 s for an answer."
+        ),
+    ] = 2.5
     max_batches: Annotated[
         int,
         Meta(
@@ -231,5 +238,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         from whichvariant.service.settings import ServiceSettings
 
         return ServiceSettings(
-            profiles=self.profile_settings(), waiting_per_profile=self.waiting_per_profile
+            profiles=self.profile_settings(),
+            waiting_per_profile=self.waiting_per_profile,
+            patience_ms=round(self.waiting_s * 1_000),
         )

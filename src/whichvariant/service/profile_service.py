@@ -86,7 +86,7 @@ class ProfileService:
         self._deciders = deciders
         self._now_ms = now_ms
         self._random_bytes = random_bytes
-        self._turns = Turns(self.settings.waiting_per_profile)
+        self._turns = Turns(self.settings.waiting_per_profile, self.settings.patience_ms / 1_000)
         self._recent = Recent(self.settings.recent_profiles)
 
     # ---- one profile --------------------------------------------------------------------------
@@ -288,7 +288,7 @@ class ProfileService:
                 if conflict.key != number or await self.store.find(namespace, number) is not None:
                     raise
 
-        async with self._turns.of(sorted((namespace, key) for key in batch)):
+        async with self._turns.of(sorted((namespace, key) for key in batch), patient=True):
             await self._persist(attempt)
 
     async def _upsert(

@@ -25,15 +25,16 @@ class ServiceSettings:
     """Limits of a service.
 
     ``waiting_per_profile`` requests may wait for their turn to change one profile; one more is
-    refused with ProfileOverload, and so is one that lost ``attempts`` races against other
-    processes. The records of ``recent_profiles`` that this process wrote last are kept in memory,
-    so that updates need not read them again; 0 keeps none. ``lease_ms`` is how long a process may
-    take for what it claimed of the inbox before others try. An item of the inbox whose processing
-    failed ``inbox_attempts`` times is rejected.
+    refused with ProfileOverload, and so is one that waited for ``patience_ms``, or lost
+    ``attempts`` races against other processes. The records of ``recent_profiles`` that this
+    process wrote last are kept in memory, so that updates need not read them again; 0 keeps none.
+    ``lease_ms`` is how long a process may take for what it claimed of the inbox before others try.
+    An item of the inbox whose processing failed ``inbox_attempts`` times is rejected.
     """
 
     profiles: ProfileSettings = field(default_factory=ProfileSettings)
     waiting_per_profile: int = 32
+    patience_ms: int = 2_500
     attempts: int = 16
     aliases_per_profile: int = 100
     recent_profiles: int = 4_096
