@@ -7,21 +7,13 @@ import json
 from typing import Any
 
 import pytest
+from tests.entries.making import entry
 
 from whichvariant.entries import Resolver, merge_tag, merge_tag_value, resolve
 from whichvariant.entries import resolving as limits
 from whichvariant.errors import EntryError
 
 Json = Any
-
-
-def entry(identifier: str, kind: str = "hero", **fields: Json) -> Json:
-    content_type = {"sys": {"type": "Link", "linkType": "ContentType", "id": kind}}
-    return {
-        "sys": {"id": identifier, "type": "Entry", "contentType": content_type},
-        "metadata": {"tags": []},
-        "fields": fields,
-    }
 
 
 def experience(baseline: str, *variants: Json, name: str = "one") -> Json:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.entries.making import entry
+
 from whichvariant import Engine
 
 Json = Any
@@ -55,15 +57,6 @@ DOCUMENT: Json = {
 ENGINE = Engine.from_dict(DOCUMENT)
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0"
-
-
-def entry(identifier: str, kind: str = "hero", **fields: Json) -> Json:
-    content_type = {"sys": {"type": "Link", "linkType": "ContentType", "id": kind}}
-    return {
-        "sys": {"id": identifier, "type": "Entry", "contentType": content_type},
-        "metadata": {"tags": []},
-        "fields": fields,
-    }
 
 
 EXPERIENCE = entry(
