@@ -78,6 +78,8 @@ def test_every_endpoint_is_described(server: Served) -> None:
         "/profiles/{profileId}": set(METHODS["profile"]),
         "/events": set(METHODS["upsert"]),
         "/import/events": set(METHODS["import"]),
+        "/ofrep/v1/evaluate/flags": set(METHODS["flags"]),
+        "/ofrep/v1/evaluate/flags/{key}": set(METHODS["flag"]),
     }
     assert httpx.get(f"{server.url}/openapi.json").json()["openapi"].startswith("3.1")
 

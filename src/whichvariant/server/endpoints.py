@@ -10,7 +10,7 @@ from whichvariant.errors import EventError
 from whichvariant.server.catalog import Catalog
 from whichvariant.server.envelope import INTERNAL
 from whichvariant.server.failures import RETRY_AFTER, Refused
-from whichvariant.server.routing import CREATE, IMPORT, PROFILE, UPSERT, Route
+from whichvariant.server.routing import CREATE, FLAG, FLAGS, IMPORT, PROFILE, UPSERT, Route
 from whichvariant.server.visitors import Visitor
 from whichvariant.service import Inbox, Options, ProfileService
 
@@ -19,6 +19,8 @@ METHODS = {
     PROFILE: ("GET", "POST", "DELETE"),
     UPSERT: ("POST",),
     IMPORT: ("POST",),
+    FLAG: ("POST",),
+    FLAGS: ("POST",),
 }
 """Methods by kind of route."""
 
