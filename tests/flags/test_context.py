@@ -106,6 +106,9 @@ def test_what_is_not_what_its_name_says(name: str, value: Any) -> None:
     with pytest.raises(ProfileError) as caught:
         visitor_of("v", {name: value})
     assert caught.value.path == name
+    if name == "userAgent":
+        with pytest.raises(ProfileError, match="userAgent"):
+            visitor_of("v", {"device": "mobile", name: value})
 
 
 def test_names_and_keys_are_texts() -> None:

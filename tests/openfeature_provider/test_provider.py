@@ -215,7 +215,10 @@ def test_many_threads() -> None:
         for _ in range(5):
             for number in range(100):
                 context = EvaluationContext(f"v{number}")
-                if client.get_string_value("checkout.buttonLabel", "-", context) != expected[number]:
+                if (
+                    client.get_string_value("checkout.buttonLabel", "-", context)
+                    != expected[number]
+                ):
                     wrong.append(number)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
@@ -235,7 +238,7 @@ class Heard:
     def __init__(self) -> None:
         self.events: list[tuple[ProviderEvent, EventDetails]] = []
         for event in ProviderEvent:
-                api.add_handler(event, self._noting(event))
+            api.add_handler(event, self._noting(event))
 
     def _noting(self, event: ProviderEvent) -> Callable[[EventDetails], None]:
         return lambda details: self.events.append((event, details))

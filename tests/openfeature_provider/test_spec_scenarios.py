@@ -361,9 +361,7 @@ def test_contexts_of_all_levels_reach_the_provider(client: OpenFeatureClient, la
     set_transaction_context_propagator(ContextVarsTransactionContextPropagator())
     said = LEVELS[: LEVELS.index(last) + 1]
     contexts = {
-        level: EvaluationContext(
-            "v", {"email": BALLMER if level == last else "somebody@else.com"}
-        )
+        level: EvaluationContext("v", {"email": BALLMER if level == last else "somebody@else.com"})
         for level in said
     }
     try:

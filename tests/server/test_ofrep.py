@@ -33,9 +33,7 @@ FLAGS = "/ofrep/v1/evaluate/flags"
 BERLINER = {"plan": "gold", "location": {"city": "Berlin", "countryCode": "DE"}}
 
 
-def app_of(
-    given: Engine | dict[Namespace, Engine], **settings: Any
-) -> App:
+def app_of(given: Engine | dict[Namespace, Engine], **settings: Any) -> App:
     engines = {SHOP: given} if isinstance(given, Engine) else given
     return create_app(ServerSettings(**settings), engines=engines, store=MemoryStore())
 
@@ -122,7 +120,9 @@ async def test_failures_have_the_protocols_shapes(make_app: Callable[..., App]) 
             await failure(path, 400, "PARSE_ERROR", content=b"{")
             await failure(path, 400, "PARSE_ERROR", json=[])
             await failure(path, 400, "INVALID_CONTEXT", json={"context": "v"})
-            await failure(path, 400, "INVALID_CONTEXT", json={"context": {"targetingKey": 3}})
+            for key_of_no_kind in (3, 0, False, [], {}):
+                wrong_key = {"context": {"targetingKey": key_of_no_kind}}
+                await failure(path, 400, "INVALID_CONTEXT", json=wrong_key)
             wrong = {"context": {**known, "location": "Berlin"}}
             assert (await failure(path, 400, "INVALID_CONTEXT", json=wrong)).startswith("location:")
             fridge = {"context": {**known, "device": "fridge"}}
@@ -239,14 +239,19 @@ async def test_a_stored_profile_decides_with_the_context_on_top() -> None:
         assert await value("gold", targetingKey="somebody else") is None
         # Activity that is stored, and what the context adds to it.
         assert await value("buyer") is None
-        more = {**event("track", event="bought", properties={}), "timestamp": "2026-01-01T00:00:00Z"}
+        more = {
+            **event("track", event="bought", properties={}),
+            "timestamp": "2026-01-01T00:00:00Z",
+        }
         assert await value("buyer", events=[more]) == "yes"
         assert await value("buyer", events=[more], targetingKey="somebody else") is None
         # The draw is by its stable id, and the answer is that of the API.
         (split,) = [c for c in created["changes"] if c["key"] == "split"]
         assert await value("split") == split["value"] == await value("split", targetingKey=stable)
         # Nothing was stored by asking.
-        assert (await client.get(f"/profiles/{who}")).json()["data"]["profile"] == created["profile"]
+        assert (await client.get(f"/profiles/{who}")).json()["data"]["profile"] == created[
+            "profile"
+        ]
         await client.delete(f"/profiles/{who}")
         assert await value("gold") is None
         assert await value("gold", plan="gold") == "yes"
@@ -278,7 +283,9 @@ async def test_a_configuration_that_changes(engine: Engine) -> None:
         before = await client.post(FLAGS, json=body)
         new = Engine.from_dict(document(experience("e", variable("k", 1, 2))))
         app.catalog.replace(SHOP, new, 0)
-        after = await client.post(FLAGS, json=body, headers={"if-none-match": before.headers["etag"]})
+        after = await client.post(
+            FLAGS, json=body, headers={"if-none-match": before.headers["etag"]}
+        )
         assert after.status_code == 200
         assert [one["key"] for one in after.json()["flags"]] == ["k", "e"]
         assert after.headers["x-whichvariant-configuration"] == new.digest

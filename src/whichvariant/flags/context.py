@@ -100,13 +100,12 @@ def on_top_of(stored: Visitor, said: Visitor) -> Visitor:
 
 
 def _device(others: Mapping[str, Any]) -> str | None:
-    device = others.get("device")
-    if device is not None:
-        return str(device) if isinstance(device, str) else _refuse("device", device, "a text")
-    agent = others.get("userAgent")
-    if agent is not None and not isinstance(agent, str):
-        _refuse("userAgent", agent, "a text")
-    return device_of(agent)
+    for name in ("device", "userAgent"):
+        value = others.get(name)
+        if value is not None and not isinstance(value, str):
+            _refuse(name, value, "a text")
+    device: str | None = others.get("device")
+    return device_of(others.get("userAgent")) if device is None else device
 
 
 def _events(others: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:

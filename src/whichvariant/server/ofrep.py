@@ -184,7 +184,7 @@ def _context(body: bytes) -> dict[str, Any]:
 
 
 def _is_known(context: Mapping[str, Any]) -> bool:
-    return bool(context.get("targetingKey"))
+    return context.get("targetingKey") not in (None, "")
 
 
 async def _visitor(
@@ -193,7 +193,7 @@ async def _visitor(
     """Who a context is about: what is stored under its key, and what it says on top [policy]."""
     said = dict(context)
     key = said.pop("targetingKey", None)
-    if not key:
+    if not _is_known(context):
         return visitor_of("", said)
     visitor = visitor_of(key, said)
     try:

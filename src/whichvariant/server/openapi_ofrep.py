@@ -40,9 +40,21 @@ def ofrep_schemas() -> dict[str, Json]:
                 "userAgent": {"type": ["string", "null"]},
             },
         },
-        "FlagRequest": {
+        "FlagsRequest": {
             "type": "object",
             "properties": {"context": {"anyOf": [ref("FlagContext"), {"type": "null"}]}},
+        },
+        "FlagRequest": {
+            "type": "object",
+            "description": "Where no draw decides a flag, the context or its key may be missing.",
+            "required": ["context"],
+            "properties": {
+                "context": {
+                    "allOf": [ref("FlagContext")],
+                    "required": ["targetingKey"],
+                    "properties": {"targetingKey": {"type": "string", "minLength": 1}},
+                }
+            },
         },
         "FlagEvaluation": {
             "type": "object",
@@ -50,9 +62,7 @@ def ofrep_schemas() -> dict[str, Json]:
             "properties": {
                 "key": _TEXT,
                 "value": _VALUE,
-                "reason": {
-                    "enum": ["STATIC", "TARGETING_MATCH", "SPLIT", "DEFAULT", "DISABLED"]
-                },
+                "reason": {"enum": ["STATIC", "TARGETING_MATCH", "SPLIT", "DEFAULT", "DISABLED"]},
                 "variant": {
                     "type": "string",
                     "description": "baseline, variant-1, …; default where no experience decides.",
@@ -121,6 +131,7 @@ def _single(name: str) -> Json:
         "OFREP: evaluate one flag",
         "What a flag is for the visitor of the context. Nothing is stored; if a profile is stored"
         " under the targeting key, it is what decides, with the context on top.",
+        "FlagRequest",
         {"200": _answer("The evaluation.", "FlagEvaluation", {})},
     )
 
@@ -131,6 +142,7 @@ def _bulk(name: str) -> Json:
         name,
         "OFREP: evaluate all flags",
         "What every flag is for the visitor of the context.",
+        "FlagsRequest",
         {
             "200": _answer("The evaluations.", "FlagEvaluations", etag),
             "304": {"description": "They are what If-None-Match names.", "headers": etag},
@@ -141,13 +153,13 @@ def _bulk(name: str) -> Json:
             "name": "If-None-Match",
             "in": "header",
             "description": "The etag of evaluations that are there already.",
-            "schema": {"type": "string", "pattern": '^(W/)?"[0-9a-f]{32}"$'},
+            "schema": _TEXT,
         }
     ]
     return operation
 
 
-def _operation(name: str, summary: str, description: str, answers: Json) -> Json:
+def _operation(name: str, summary: str, description: str, body: str, answers: Json) -> Json:
     described: dict[str, tuple[str, Json]] = {
         "400": ("The context, or the body, cannot be used.", {}),
         "404": ("No such flag, or no such environment.", {}),
@@ -161,16 +173,19 @@ def _operation(name: str, summary: str, description: str, answers: Json) -> Json
         "503": ("No configuration yet.", _header("RetryAfter", "retry-after")),
     }
     failures = {
-        status: _answer(description, "FlagFailure", headers)
-        for status, (description, headers) in described.items()
+        status: _answer(text, "FlagFailure", headers)
+        for status, (text, headers) in described.items()
     }
-    context: Json = {"schema": ref("FlagRequest"), "examples": _examples()}
+    context: Json = {"schema": ref(body), "examples": _examples()}
     return {
         "operationId": name,
         "tags": ["flags"],
         "summary": summary,
         "description": description,
-        "requestBody": {"content": {_JSON: context, "text/plain": context}},
+        "requestBody": {
+            "required": body == "FlagRequest",
+            "content": {_JSON: context, "text/plain": context},
+        },
         "responses": {**answers, **failures},
     }
 
