@@ -12,6 +12,7 @@ import functools
 import json
 import pathlib
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 from benchmarks import flag_rows, report
 from benchmarks.conftest import CLOCK, cached_workload
 from benchmarks.peers.flagd_flags import flags_of
+from benchmarks.workloads import Workload
 
 whichvariant = pytest.importorskip("whichvariant")
 pytest.importorskip("openfeature")
@@ -48,13 +50,21 @@ def context_of(profile: dict[str, Any]) -> EvaluationContext:
     return EvaluationContext(profile["stableId"], parts)
 
 
-def chosen_flag(document: dict[str, Any]) -> str:
-    """An experience with an audience and everybody of it in, so that includes can be compared."""
-    return next(
+def chosen_flag(subject: Workload, engine: Any) -> str:
+    """The experience with an audience, and all of it in, that most nearly half the visitors get."""
+    able = {
         one["nt_experience_id"]
-        for one in document["experiences"]
+        for one in subject.document["experiences"]
         if one.get("nt_audience") and one["nt_config"].get("traffic") == 1
+    }
+    included = Counter(
+        one["experienceId"]
+        for profile in subject.profiles
+        for one in engine.select(profile).experiences
+        if one["experienceId"] in able
     )
+    half = len(subject.profiles) / 2
+    return min(included, key=lambda key: (abs(included[key] - half), key))
 
 
 @functools.cache
@@ -62,7 +72,7 @@ def contestants(name: Any) -> dict[str, Callable[[Any], Any]]:
     """The rows of one workload, checked against each other."""
     subject = cached_workload(name)
     engine = whichvariant.Engine.from_dict(subject.document)
-    key = chosen_flag(subject.document)
+    key = chosen_flag(subject, engine)
     ours = WhichVariantProvider(engine)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="whichvariant-bench-"))
     source = folder / "flags.json"

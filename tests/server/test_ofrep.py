@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+import requests
 from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import (
@@ -161,6 +164,42 @@ async def test_without_a_key_what_is_not_drawn_is_answered() -> None:
         assert by_key["split"]["errorCode"] == "TARGETING_KEY_MISSING"
 
 
+async def test_hostile_contexts(engine: Engine) -> None:
+    """Nothing of a context is kept, and none brings about an error 500."""
+    deep: Any = "x"
+    for _ in range(900):
+        deep = {"a": deep}
+    contexts: list[dict[str, Any]] = [
+        {"traits": deep},
+        {"plan": [deep]},
+        {".".join(["a"] * 50_000): 1},
+        {".": 1, "..": 2, "traits.": 3, ".traits": 4, "": 5},
+        {f"trait{number}": number for number in range(20_000)},
+        {"__proto__": {"plan": "gold"}, "constructor": "x", "stableId": "y", "id": "z"},
+        {"stickyVariants": {"GoldLounge9FplVKqNEqjm": 10**30}},
+        {"stickyVariants": {"GoldLounge9FplVKqNEqjm": "1"}},
+        {"userAgent": "(" * 100_000},
+        {"session": {"count": 1e308, "landingPage": []}},
+        {"events": [{"type": "page"}] * 2_000},
+        {"events": ["page", 3, None]},
+        {"targetingKey": "v" * 100_000},
+    ]
+    app = app_of(engine)
+    async with client_of(app) as client:
+        for context in contexts:
+            body = {"context": {"targetingKey": "v", **context}}
+            for path in (FLAGS, f"{FLAGS}/lounge.open"):
+                answer = await client.post(path, json=body)
+                assert answer.status_code in {200, 400}, answer.text[:500]
+                if answer.status_code == 400:
+                    assert answer.json()["errorCode"] == "INVALID_CONTEXT"
+        for number in range(200):
+            answer = await client.post(f"{FLAGS}/made-up-{number}", json={})
+            assert answer.status_code == 404
+        (flags,) = app._evaluations._sets.values()
+        assert len(flags._flags) <= len(flags)
+
+
 async def test_which_environment(engine: Engine) -> None:
     body = {"context": {"targetingKey": "v"}}
     bare = f"http://server{FLAGS}"
@@ -179,9 +218,7 @@ async def test_which_environment(engine: Engine) -> None:
 
 async def test_names_of_others_are_not_in_the_way(engine: Engine) -> None:
     """An organization, an environment and a profile may be called as the protocol is."""
-    shop = Namespace("ofrep", "v1")
-    app = app_of({shop: engine})
-    async with client_of(app) as client:
+    async with client_of(app_of({Namespace("ofrep", "v1"): engine})) as client:
         base = "http://server/v2/organizations/ofrep/environments/v1"
         created = await client.post(f"{base}/profiles", json={"events": [page()]})
         assert created.status_code == 200
@@ -197,8 +234,6 @@ async def test_keys_with_slashes_and_other_characters() -> None:
     )
     async with client_of(app_of(engine)) as client:
         for number, key in enumerate(keys, 1):
-            from urllib.parse import quote
-
             for path in {quote(key, safe=""), quote(key, safe="/")}:
                 answer = await client.post(f"{FLAGS}/{path}", json={})
                 assert answer.json()["value"] == number, (key, path, answer.text)
@@ -390,8 +425,6 @@ def test_the_published_provider_pauses_when_told(
     make_app: Callable[..., App], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its `requests` session is answered by the app, which is at its limit."""
-    import asyncio
-
     app = make_app(max_requests=1)
 
     async def answer() -> httpx.Response:
@@ -400,8 +433,6 @@ def test_the_published_provider_pauses_when_told(
             return await client.post(f"{FLAGS}/a", json={})
 
     refused = asyncio.run(answer())
-
-    import requests
 
     def post(url: str, **_: Any) -> requests.Response:
         response = requests.Response()
