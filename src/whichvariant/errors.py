@@ -20,6 +20,15 @@
     │   ├── NamespaceMismatch       … the profile belongs to another organization or environment
     │   ├── ProfileOverload         … too many requests at once for one profile
     │   └── HistoryUnavailable      … the profile's kept history does not reach back that far
+    ├── ClientError          a server of the API, asked over HTTP, gave no answer that can be used
+    │   ├── ApiError         … it refused: ``status``, ``code``; by code, the first four also being
+    │   │   │                  what a service raises itself:
+    │   │   ├── ApiConfigurationNotFound, ApiProfileNotFound, ApiNamespaceMismatch,
+    │   │   │   ApiProfileOverload
+    │   │   └── ApiInvalidData, ApiInternalError
+    │   ├── ApiUnavailable   … it cannot be reached, or says that it cannot answer now
+    │   ├── ApiTimeout       … not in time
+    │   └── InvalidResponse  … what came is no answer of this API
     └── StoreError           a store of profiles could not do it
         ├── StoreConflict    … what a transaction expects does not hold; nothing was applied
         ├── StoreRefused     … a key or data that no store takes: too long, empty, no Unicode text
@@ -173,6 +182,141 @@ class HistoryUnavailable(ServiceError):
     """The profile's kept history does not reach back to the moment that was asked for."""
 
     code = "ERR_INVALID_DATA"
+
+
+class ClientError(WhichVariantError):
+    """A server of the Experience API, asked over HTTP, gave no answer that can be used.
+
+    ``request`` is the request's name in the reference, such as ``Create profile``; ``traceparent``
+    is what the server calls the trace of it, or None.
+    """
+
+    def __init__(
+        self, message: str, *, request: str = "", traceparent: str | None = None, **more: Any
+    ) -> None:
+        self.request = request
+        self.traceparent = traceparent
+        self._message = message
+        self._more = more
+        super().__init__(f"{request}: {message}" if request else message)
+
+    @property
+    def message(self) -> str:
+        """What is wrong, without the request."""
+        return self._message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        keywords = {"request": self.request, "traceparent": self.traceparent, **self._more}
+        return _rebuild, (type(self), (self._message,), keywords)
+
+
+class ApiError(ClientError):
+    """The server refused the request.
+
+    ``status`` is HTTP's, ``code`` the API's (empty where the answer has none, as from a proxy),
+    ``retry_after_s`` the seconds that the server asks to wait, or None.
+    """
+
+    code: str = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        code: str = "",
+        retry_after_s: float | None = None,
+        request: str = "",
+        traceparent: str | None = None,
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.retry_after_s = retry_after_s
+        super().__init__(
+            message,
+            request=request,
+            traceparent=traceparent,
+            status=status,
+            code=code,
+            retry_after_s=retry_after_s,
+        )
+
+
+class ApiInvalidData(ApiError):
+    """`ERR_INVALID_DATA`: the events or options cannot be used; the message names the place."""
+
+
+class ApiConfigurationNotFound(ApiError, ConfigurationNotFound):
+    """`ERR_CONFIG_NOT_FOUND`: no such organization or environment."""
+
+
+class ApiProfileNotFound(ApiError, ProfileNotFound):
+    """`ERR_PROFILE_NOT_FOUND`: no such profile, or it was deleted."""
+
+
+class ApiNamespaceMismatch(ApiError, NamespaceMismatch):
+    """`ERR_NAMESPACE_MISMATCH`: the profile belongs to another organization or environment."""
+
+
+class ApiProfileOverload(ApiError, ProfileOverload):
+    """`ERR_PROFILE_OVERLOAD`: too many requests at once for one profile; send them less often."""
+
+
+class ApiInternalError(ApiError):
+    """`ERR_INTERNAL_SERVER_ERROR`: something went wrong in the server."""
+
+
+class ApiUnavailable(ClientError):
+    """The server cannot be reached, or says that it cannot answer now: 502, 503, 504.
+
+    ``status`` is None where there was no answer. ``sent`` says whether the request may have reached
+    the server all the same, and so have been carried out. ``code`` and ``retry_after_s`` are those
+    of the answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str = "",
+        retry_after_s: float | None = None,
+        sent: bool = True,
+        request: str = "",
+        traceparent: str | None = None,
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.retry_after_s = retry_after_s
+        self.sent = sent
+        super().__init__(
+            message,
+            request=request,
+            traceparent=traceparent,
+            status=status,
+            code=code,
+            retry_after_s=retry_after_s,
+            sent=sent,
+        )
+
+
+class ApiTimeout(ClientError):
+    """The server did not answer in time. ``sent`` says whether the request may have reached it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: bool = True,
+        request: str = "",
+        traceparent: str | None = None,
+    ) -> None:
+        self.sent = sent
+        super().__init__(message, request=request, traceparent=traceparent, sent=sent)
+
+
+class InvalidResponse(ClientError):
+    """What came is no answer of this API: no envelope, no JSON, another shape, or too large."""
 
 
 class StoreError(WhichVariantError):

@@ -3,6 +3,7 @@
 //   {client: "shared" | "node", settings: {clientId, …}, method, arguments}
 //   {build: "page" | "track" | "identify" | "component" | …, data}   an event, as the SDK builds it
 //   {parse: "CreateProfileResponse", value}  what the SDK's schema makes of it
+//   {addresses: [text, …]}                   pathname, search and parameters of each, or null
 //
 // An outcome is {value} or {error: {name, message}}, with what went over the wire: `exchanges`
 // (not for "node", which brings its own fetch) and what the SDK logged. The working directory is
@@ -42,8 +43,15 @@ const recording = (exchanges) => async (url, init) => {
   return response;
 };
 
+const address = (text) => {
+  if (!URL.canParse(text)) return null;
+  const { pathname, search, searchParams } = new URL(text);
+  return [pathname, search, Object.fromEntries(searchParams)];
+};
+
 const outcome = async (call, exchanges) => {
   if (call.build) return builders[call.build](call.data);
+  if (call.addresses) return call.addresses.map(address);
   if (call.parse) return sdk[call.parse].parse(call.value);
   const client =
     call.client === 'node'

@@ -67,6 +67,11 @@ class Clients:
         """What a schema of the SDK makes of a value."""
         return self._ask({"parse": schema, "value": value})
 
+    def addresses(self, texts: list[str]) -> list[list[Any] | None]:
+        """Pathname, search string and parameters of each as JavaScript has them, or None."""
+        found: list[list[Any] | None] = self._ask({"addresses": texts}).ok()
+        return found
+
     def _ask(self, question: dict[str, Any]) -> Outcome:
         assert self._process.stdin is not None
         assert self._process.stdout is not None

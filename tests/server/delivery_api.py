@@ -7,8 +7,12 @@ rate limits, errors in the API's own shape.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+import http.server
 import json
+import threading
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
 
@@ -118,3 +122,31 @@ def too_many(reset: str) -> httpx.Response:
     """What the API answers to whoever asks too often."""
     headers = {"x-contentful-ratelimit-reset": reset}
     return httpx.Response(429, headers=headers, json={"sys": {"id": "RateLimitExceeded"}})
+
+
+@contextlib.contextmanager
+def listening(api: DeliveryApi) -> Iterator[str]:
+    """The stand-in on loopback; its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path, _, query = self.path.partition("?")
+            status, body, headers = api.answer(path, query, self.headers.get("authorization", ""))
+            self.send_response(status)
+            for name, value in {**headers, "content-length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

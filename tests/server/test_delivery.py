@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import http.server
 import json
 import pathlib
-import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from tests.server.delivery_api import BASE, SPACE, TOKEN, DeliveryApi, too_many
+from tests.server.delivery_api import BASE, SPACE, TOKEN, DeliveryApi, listening, too_many
 from tests.server.events import page
 from tests.server.running import STOREFRONT, served
 
 from whichvariant import Engine, Namespace
 from whichvariant.errors import SettingsError
-from whichvariant.server.catalog import Catalog
-from whichvariant.server.delivery import DeliverySource, delivery_places
+from whichvariant.sources.catalog import Catalog
+from whichvariant.sources.delivery import DeliverySource, delivery_places
 
 HERE = Namespace("shop", "main")
 
@@ -244,34 +240,6 @@ def test_places() -> None:
 
 
 # ---- a process ----------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def listening(api: DeliveryApi) -> Iterator[str]:
-    """The stand-in on loopback; its address."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path, _, query = self.path.partition("?")
-            status, body, headers = api.answer(path, query, self.headers.get("authorization", ""))
-            self.send_response(status)
-            for name, value in {**headers, "content-length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 SECRET = "a-secret-of-the-webhook-that-nobody-guesses"

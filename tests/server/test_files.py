@@ -18,9 +18,9 @@ from tests.server.running import STOREFRONT, free_port, served
 from whichvariant import Engine, Namespace
 from whichvariant.errors import SettingsError
 from whichvariant.server import App, ServerSettings, create_app
-from whichvariant.server.catalog import Catalog, Entry
-from whichvariant.server.files import FileSource, parse_place
-from whichvariant.server.sources import all_sources
+from whichvariant.server.sources import all_sources, parse_place
+from whichvariant.sources.catalog import Catalog, Entry
+from whichvariant.sources.files import FileSource
 from whichvariant.store import MemoryStore
 
 PLAIN = Namespace("default", "main")

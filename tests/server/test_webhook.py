@@ -12,8 +12,8 @@ from tests.server.conftest import client_of
 
 from whichvariant import Namespace
 from whichvariant.server import App
-from whichvariant.server.catalog import Catalog
 from whichvariant.server.webhook import is_signed
+from whichvariant.sources.catalog import Catalog
 
 SECRET = "0123456789abcdef" * 4
 HOOK = "http://server/webhooks/contentful"

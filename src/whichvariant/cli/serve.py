@@ -17,9 +17,9 @@ from whichvariant.errors import ConfigurationError, SettingsError, WhichVariantE
 from whichvariant.server.settings_sources import Setting, all_settings, resolve, unknown_variables
 
 if TYPE_CHECKING:
-    from whichvariant.server.catalog import Catalog
     from whichvariant.server.settings import ServerSettings
     from whichvariant.server.settings_sources import Resolved
+    from whichvariant.sources.catalog import Catalog
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -32,7 +32,7 @@ from whichvariant.store.protocol import RejectedItem
 
 if TYPE_CHECKING:
     from whichvariant.server.app import App
-    from whichvariant.server.catalog import Entry
+    from whichvariant.sources.catalog import Entry
 
 _LOG = logging.getLogger("whichvariant.server.admin")
 

@@ -20,7 +20,6 @@ from whichvariant.engine import Engine
 from whichvariant.errors import SettingsError, WhichVariantError
 from whichvariant.profiles.device import device_of
 from whichvariant.server.body import BodyReader, Disconnected, json_object
-from whichvariant.server.catalog import Catalog, Entry, Source
 from whichvariant.server.cors import Cors
 from whichvariant.server.endpoints import METHODS, read_query
 from whichvariant.server.enrichment import Enricher
@@ -36,6 +35,7 @@ from whichvariant.server.running import Running, open_store
 from whichvariant.server.settings import ServerSettings
 from whichvariant.server.traceparent import own_traceparent
 from whichvariant.server.visitors import Visitor, VisitorSources, visitor_sources
+from whichvariant.sources.catalog import Catalog, Entry, Source
 from whichvariant.store.protocol import ProfileStore
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from whichvariant.errors import EventError
-from whichvariant.server.catalog import Catalog
 from whichvariant.server.envelope import INTERNAL
 from whichvariant.server.failures import RETRY_AFTER, Refused
 from whichvariant.server.routing import CREATE, FLAG, FLAGS, IMPORT, PROFILE, UPSERT, Route
 from whichvariant.server.visitors import Visitor
 from whichvariant.service import Inbox, Options, ProfileService
+from whichvariant.sources.catalog import Catalog
 
 METHODS = {
     CREATE: ("POST",),

@@ -17,8 +17,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from whichvariant import __version__
-from whichvariant.server.catalog import Entry
 from whichvariant.server.metrics import BOUNDS_S, PUBLISH_S, Numbers
+from whichvariant.sources.catalog import Entry
 from whichvariant.store.protocol import Pulse
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

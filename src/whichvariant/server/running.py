@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from whichvariant import clock
 from whichvariant.errors import StoreClosed
-from whichvariant.server.catalog import Catalog, Source
 from whichvariant.server.endpoints import Endpoints
 from whichvariant.server.metrics import Shared
 from whichvariant.server.settings import MEMORY, ServerSettings
 from whichvariant.server.visitors import Visitors, VisitorSources
 from whichvariant.service import ProfileService
 from whichvariant.service.inbox import Inbox
+from whichvariant.sources.catalog import Catalog, Source
 from whichvariant.store import EmbeddedStore, MemoryStore
 from whichvariant.store.protocol import ProfileStore
 

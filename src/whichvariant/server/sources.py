@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Set
+from typing import NamedTuple
 
 from whichvariant.contracts.namespace import Namespace
 from whichvariant.errors import SettingsError
-from whichvariant.server.catalog import Source
-from whichvariant.server.delivery import DeliverySource, delivery_places
-from whichvariant.server.files import FileSource, read_places
 from whichvariant.server.settings import ServerSettings
+from whichvariant.sources.catalog import Source
+from whichvariant.sources.delivery import DeliverySource, delivery_places
+from whichvariant.sources.files import FileSource
+
+
+class Places(NamedTuple):
+    """What the setting `config` names: documents of environments, and folders of folders."""
+
+    files: dict[Namespace, list[str]]
+    folders: list[pathlib.Path]
 
 
 def all_sources(settings: ServerSettings, given: Set[Namespace] = frozenset()) -> list[Source]:
@@ -48,3 +57,29 @@ def all_sources(settings: ServerSettings, given: Set[Namespace] = frozenset()) -
             )
         )
     return sources
+
+
+def read_places(settings: ServerSettings) -> Places:
+    """What ``settings.config`` names. SettingsError if a text names nothing."""
+    places = Places({}, [])
+    for text in settings.config:
+        namespace, path = parse_place(text)
+        if namespace is None and os.path.isdir(path):
+            places.folders.append(pathlib.Path(path))
+        else:
+            plain = Namespace(settings.organization, settings.environment)
+            places.files.setdefault(namespace or plain, []).append(path)
+    return places
+
+
+def parse_place(text: str) -> tuple[Namespace | None, str]:
+    """``ORGANIZATION/ENVIRONMENT=FILE`` as its two parts; without the first, None and the path."""
+    name, equals, path = text.partition("=")
+    parts = name.split("/")
+    if not equals or len(parts) != 2 or not all(parts) or parts[0] in {".", ".."}:
+        return None, text
+    if os.path.exists(text):
+        return None, text
+    if not path:
+        raise SettingsError(f"config: {text!r} names no file")
+    return Namespace(*parts), path

@@ -31,7 +31,7 @@ from whichvariant.server.routing import (
 )
 
 if TYPE_CHECKING:
-    from whichvariant.server.catalog import Catalog
+    from whichvariant.sources.catalog import Catalog
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]

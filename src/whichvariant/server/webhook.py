@@ -27,7 +27,7 @@ from whichvariant.server.failures import Refused, failure_of
 if TYPE_CHECKING:
     from whichvariant.server.app import App
 
-_LOG = logging.getLogger("whichvariant.server.configuration")
+_LOG = logging.getLogger("whichvariant.configuration")
 
 _SIGNATURE = "x-contentful-signature"
 _SIGNED = "x-contentful-signed-headers"

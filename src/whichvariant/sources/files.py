@@ -19,10 +19,9 @@ from whichvariant import clock
 from whichvariant.contracts.namespace import Namespace
 from whichvariant.engine import Engine
 from whichvariant.errors import SettingsError, WhichVariantError
-from whichvariant.server.catalog import Catalog, Turn
-from whichvariant.server.settings import ServerSettings
+from whichvariant.sources.catalog import Catalog, Turn
 
-_LOG = logging.getLogger("whichvariant.server.configuration")
+_LOG = logging.getLogger("whichvariant.configuration")
 
 _SUFFIXES = frozenset({".json", ".msgpack", ".program"})
 _ATTEMPTS = 5
@@ -33,13 +32,6 @@ _LOOKS_UNTIL_GONE = 2
 
 Signature: TypeAlias = tuple[tuple[str, int, int, int, int, int], ...]
 """Name, device, inode, size, times of writing and of change of every file of an environment."""
-
-
-class Places(NamedTuple):
-    """What the setting `config` names: documents of environments, and folders of folders."""
-
-    files: dict[Namespace, list[str]]
-    folders: list[Path]
 
 
 class _Seen(NamedTuple):
@@ -222,32 +214,6 @@ class FileSource:
             found.paths.setdefault(namespace, []).extend(map(str, documents))
         else:
             found.empty.add(namespace)
-
-
-def read_places(settings: ServerSettings) -> Places:
-    """What ``settings.config`` names. SettingsError if a text names nothing."""
-    places = Places({}, [])
-    for text in settings.config:
-        namespace, path = parse_place(text)
-        if namespace is None and os.path.isdir(path):
-            places.folders.append(Path(path))
-        else:
-            plain = Namespace(settings.organization, settings.environment)
-            places.files.setdefault(namespace or plain, []).append(path)
-    return places
-
-
-def parse_place(text: str) -> tuple[Namespace | None, str]:
-    """``ORGANIZATION/ENVIRONMENT=FILE`` as its two parts; without the first, None and the path."""
-    name, equals, path = text.partition("=")
-    parts = name.split("/")
-    if not equals or len(parts) != 2 or not all(parts) or parts[0] in {".", ".."}:
-        return None, text
-    if os.path.exists(text):
-        return None, text
-    if not path:
-        raise SettingsError(f"config: {text!r} names no file")
-    return Namespace(*parts), path
 
 
 def _inside(folder: Path, found: _Found) -> list[Path]:

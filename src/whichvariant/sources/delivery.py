@@ -29,9 +29,9 @@ from whichvariant.contracts.namespace import Namespace
 from whichvariant.engine import Engine
 from whichvariant.errors import SettingsError, WhichVariantError
 from whichvariant.loading.contentful import CONTENT_TYPES
-from whichvariant.server.catalog import Catalog
+from whichvariant.sources.catalog import Catalog
 
-_LOG = logging.getLogger("whichvariant.server.configuration")
+_LOG = logging.getLogger("whichvariant.configuration")
 
 _TIMEOUT_S = 10.0
 _MAX_PAGE_BYTES = 64 << 20
