@@ -15,7 +15,6 @@ from openfeature.hook import Hook
 from openfeature.provider import AbstractProvider, Metadata
 from openfeature.track import TrackingEventDetails
 
-from whichvariant import clock
 from whichvariant.engine import Engine
 from whichvariant.errors import (
     ConfigurationError,
@@ -33,13 +32,11 @@ from whichvariant.flags import (
     with_dates_as_texts,
 )
 from whichvariant.openfeature.resolutions import Entry, Resolutions, failed
+from whichvariant.openfeature.tracking import NAME, track_event
 from whichvariant.openfeature.watching import Watcher
-from whichvariant.profiles.times import iso_time
 
 Path = str | os.PathLike[str]
 OnTrack = Callable[[str, dict[str, Any]], None]
-
-NAME = "whichvariant"
 
 _NO_ATTRIBUTES: Mapping[str, Any] = {}
 
@@ -298,43 +295,16 @@ class WhichVariantProvider(AbstractProvider):
         The details' attributes are the event's properties, their value is the property ``value``.
         ValueError for a name that is no text, or empty.
         """
-        if not isinstance(tracking_event_name, str) or not tracking_event_name:
-            raise ValueError("a tracking event needs a name")
+        event = track_event(tracking_event_name, tracking_event_details)
         key = None if evaluation_context is None else evaluation_context.targeting_key
-        if self._on_track is None or not key:
-            return
-        properties: dict[str, Any] = {}
-        if tracking_event_details is not None:
-            properties.update(tracking_event_details.attributes)
-            if tracking_event_details.value is not None:
-                properties["value"] = tracking_event_details.value
-        at_ms = clock.now_ms()
-        self._on_track(
-            key,
-            {
-                "type": "track",
-                "channel": "server",
-                "event": tracking_event_name,
-                "properties": properties,
-                "context": {"library": {"name": NAME, "version": _version()}},
-                "messageId": clock.random_bytes(16).hex(),
-                "timestamp": iso_time(at_ms),
-                "originalTimestamp": iso_time(at_ms),
-                "sentAt": iso_time(at_ms),
-            },
-        )
+        if self._on_track is not None and key:
+            self._on_track(key, event)
 
 
 def _decide(now: Resolutions, entry: Entry, visitor: Visitor) -> int:
     return now.first_record(
         visitor.profile, entry.among, device=visitor.device, events=visitor.events
     )
-
-
-def _version() -> str:
-    from whichvariant import __version__
-
-    return __version__
 
 
 def _as_openfeature(error: Exception) -> OpenFeatureError:

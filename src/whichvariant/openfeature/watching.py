@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from whichvariant.engine import Engine
@@ -20,6 +21,36 @@ _ATTEMPTS = 5
 _PAUSE_S = 0.05
 
 Signature = tuple[tuple[int, ...] | str, ...]
+
+
+class Ticker:
+    """Calls something every ``every_s`` seconds, in a thread of its own; never with 0."""
+
+    def __init__(self, every_s: float, call: Callable[[], None]) -> None:
+        self._every_s = every_s
+        self._call = call
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, if it has not begun."""
+        if self._every_s > 0 and self._thread is None:
+            self._stop.clear()
+            self._thread = threading.Thread(
+                target=self._run, name="whichvariant-openfeature", daemon=True
+            )
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End; returns when the thread has ended."""
+        self._stop.set()
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every_s):
+            self._call()
 
 
 class Watcher:
@@ -42,12 +73,10 @@ class Watcher:
         self._paths = [os.fspath(path) for path in paths]
         self._strict = strict
         self._locale = locale
-        self._reload_s = reload_s
         self._on_engine = on_engine
         self._on_trouble = on_trouble
         self._seen: Signature | None = None
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._ticker = Ticker(reload_s, self.look)
 
     def load(self) -> Engine:
         """The engine of the files as they are. WhichVariantError, OSError if there is none."""
@@ -63,30 +92,17 @@ class Watcher:
                 if _signature(self._paths) == before:
                     return engine
             # Somebody is writing.
-            if self._stop.wait(_PAUSE_S):
-                break
+            time.sleep(_PAUSE_S)
         self._seen = None
         raise OSError(f"{', '.join(self._paths)}: the files keep changing")
 
     def start(self) -> None:
         """Look for changes from now on."""
-        if self._reload_s > 0 and self._thread is None:
-            self._stop.clear()
-            self._thread = threading.Thread(
-                target=self._run, name="whichvariant-openfeature", daemon=True
-            )
-            self._thread.start()
+        self._ticker.start()
 
     def stop(self) -> None:
-        """Look no more; returns when the thread has ended."""
-        self._stop.set()
-        thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._reload_s):
-            self.look()
+        """Look no more."""
+        self._ticker.stop()
 
     def look(self) -> None:
         """Load again if the files look different from what was loaded last."""

@@ -23,10 +23,10 @@ from whichvariant.errors import (
 from whichvariant.flags import Choice, Flag, FlagSet, Visitor, on_top_of, visitor_of
 from whichvariant.profiles.activity import event_counts
 from whichvariant.profiles.api_profile import profile_object
-from whichvariant.sources.catalog import Catalog
 from whichvariant.server.failures import RETRY_AFTER, Failure, Refused
 from whichvariant.server.routing import FLAG, FLAGS, NOWHERE, Route
 from whichvariant.service import ProfileService
+from whichvariant.sources.catalog import Catalog
 
 OFREP = frozenset({FLAG, FLAGS})
 """The kinds of routes that are answered here."""
