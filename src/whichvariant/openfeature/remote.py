@@ -78,11 +78,10 @@ class RemoteWhichVariantProvider(AbstractProvider):
         place += f"/environments/{quote(environment, safe='')}"
         self._flags_url = f"{base_url.rstrip('/')}{place}/ofrep/v1/evaluate/flags"
         self._timeout_s = timeout_s
-        self._own_http = http is None
-        self._http = http or httpx.Client()
-        self._client = ExperienceClient(
-            organization, environment, base_url=base_url, timeout_s=timeout_s, http=self._http
-        )
+        self._place = organization, environment
+        self._base_url = base_url
+        self._given = http
+        self._connect()
         self._hooks = list(hooks)
         self._metadata = Metadata(name=NAME)
         self._ticker = Ticker(poll_s, self._poll)
@@ -129,9 +128,16 @@ class RemoteWhichVariantProvider(AbstractProvider):
         if sender is not None:
             self._events.put(None)
             sender.join(2 * self._timeout_s)
-        if self._own_http:
+        if self._given is None:
             self._http.close()
-            self._http = httpx.Client()
+            # For whoever initialises it again.
+            self._connect()
+
+    def _connect(self) -> None:
+        self._http = self._given or httpx.Client()
+        self._client = ExperienceClient(
+            *self._place, base_url=self._base_url, timeout_s=self._timeout_s, http=self._http
+        )
 
     def _look(self) -> bool:
         """Whether the configuration is another one than before. _Unreachable if it is not told."""
