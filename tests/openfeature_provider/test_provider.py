@@ -141,7 +141,8 @@ def test_errors() -> None:
     wrong = EvaluationContext("v", {"location": "Berlin", "plan": "gold"})
     assert code("gold", wrong) is ErrorCode.INVALID_CONTEXT
     assert code("gold", EvaluationContext("v", {"device": "fridge"})) is ErrorCode.INVALID_CONTEXT
-    assert code("gold", EvaluationContext("v", {"plan": object()})) is ErrorCode.INVALID_CONTEXT  # type: ignore[dict-item]
+    no_json: dict[str, Any] = {"plan": object()}
+    assert code("gold", EvaluationContext("v", no_json)) is ErrorCode.INVALID_CONTEXT
     assert code("gold", EvaluationContext("v" * 70_000)) is ErrorCode.INVALID_CONTEXT
     assert code("gold", EvaluationContext(7)) is ErrorCode.INVALID_CONTEXT  # type: ignore[arg-type]
 

@@ -38,7 +38,8 @@ async function asServer(base) {
     found.push([key, shown(await client[`get${kind}Details`](key, fallback, context))]);
   }
   const without = shown(await client.getStringDetails("split", "-", {}));
-  const wrong = shown(await client.getStringDetails("split", "-", { targetingKey: "v", location: "x" }));
+  const place = { targetingKey: "v", location: "x" };
+  const wrong = shown(await client.getStringDetails("split", "-", place));
   return { found, without, wrong };
 }
 
@@ -46,7 +47,8 @@ async function asPage(base, rewrite) {
   const exchanges = [];
   const fetchImplementation = async (request) => {
     const response = await fetch(request);
-    exchanges.push([response.status, request.headers.get("if-none-match"), response.headers.get("etag")]);
+    const [asked, given] = [request.headers.get("if-none-match"), response.headers.get("etag")];
+    exchanges.push([response.status, asked, given]);
     return response;
   };
   await web.OpenFeature.setContext({ targetingKey: "v", plan: "gold" });

@@ -51,7 +51,7 @@ def test_schemathesis_finds_nothing(tmp_path: pathlib.Path) -> None:
             },
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, done.stdout[-20_000:]

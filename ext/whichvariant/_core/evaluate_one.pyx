@@ -31,14 +31,11 @@ from whichvariant._core.cells cimport (
     Profile, cell_values, clear_profile, read_children, read_sticky, read_value, set_leaves,
 )
 from whichvariant._core.draws cimport draw_scanned, draw_text
-from whichvariant._core.json_grammar cimport (
-    SCAN_DEPTH, SCAN_NUMBER, SCAN_STICKY, SCAN_SYNTAX, SCAN_TYPE, SCAN_UTF8, Scanner,
-)
+from whichvariant._core.json_profile cimport scan_json
 from whichvariant._core.leaves cimport find_text
 from whichvariant._core.predicates cimport NUMBER
 from whichvariant._core.program cimport Program
-from whichvariant._core.scanner cimport scan_profile
-from whichvariant._core.scratch cimport Scratch, free_scratch, new_scratch, reserve_spare
+from whichvariant._core.scratch cimport Scratch, free_scratch, new_scratch
 from whichvariant._core.trie cimport TrieNode
 
 from whichvariant._core.cells import BadValue
@@ -294,29 +291,13 @@ cdef class Evaluator:
 
     def first_record(self, profile, tuple among not None, *, device=None, events=None,
                      counts=None, now=None):
-        """The first record of `select` that is of one of a few experiences, by its number.
+        """The number of the first record of `select` that is of one of a few experiences, or -1.
 
-        The same decision for fewer experiences: no other audience is walked, nothing else drawn.
+        The same decision for fewer: no other audience is walked, nothing else is drawn. ``among``
+        are numbers of experiences, strictly ascending: their positions in `experience_ids`. Records
+        are numbered experience by experience, each from index 0 to its highest.
 
-        Parameters
-        ----------
-        profile, device, events, counts, now
-            As in `select`, with audiences by their rules.
-        among : tuple of int
-            Numbers of experiences, strictly ascending: their positions in `experience_ids`.
-
-        Returns
-        -------
-        int
-            -1 if the visitor is in none of them. Records are numbered experience by experience,
-            each from index 0 to its highest.
-
-        Raises
-        ------
-        ProfileError, EventError
-            As `select`.
-        ValueError
-            Numbers that are no experience's, or out of order.
+        The rest is as in `select`; ValueError for numbers of no experience, or out of order.
         """
         cdef Scratch *scratch
         cdef Program program = self.program
@@ -417,7 +398,7 @@ cdef class Evaluator:
             raise self._profile_error("", f"longer than {MAX_PROFILE_BYTES} bytes")
         scratch = self._take()
         try:
-            self._scan(scratch, data, length)
+            scan_json(self.program, scratch, data, length, self._profile_error)
             if trust:
                 given = self._given_of_scan(&scratch.profile)
             self._match(scratch, device, events, counts, now, given)
@@ -429,33 +410,6 @@ cdef class Evaluator:
             raise self._profile_error(joined(error.args[0]), error.args[1]) from None
         finally:
             self._put(scratch)
-
-    cdef int _scan(self, Scratch *scratch, const char *data, size_t length) except -1:
-        cdef Scanner scanner
-        reserve_spare(scratch, length + 16)
-        if scan_profile(
-                &scanner, &self.program.target, &scratch.profile, data, length, scratch.spare) == 0:
-            return 0
-        where = scanner.at - scanner.start
-        if scanner.error == SCAN_SYNTAX:
-            expected = (<bytes> scanner.expected).decode()
-            raise self._profile_error("", f"not JSON at byte {where}: expected {expected}")
-        if scanner.error == SCAN_DEPTH:
-            raise self._profile_error("", f"nested too deeply at byte {where}")
-        if scanner.error == SCAN_UTF8:
-            raise self._profile_error("", f"not UTF-8 at byte {where}")
-        if scanner.error == SCAN_TYPE:
-            key = <object> self.program.trie[scanner.node].key
-            expected = (<bytes> scanner.expected).decode()
-            raise self._profile_error(key, f"expected {expected}")
-        if scanner.error == SCAN_NUMBER:
-            raise self._profile_error(
-                joined(self.program.leaves.paths[scanner.node]), "a number too large for a double")
-        if scanner.error == SCAN_STICKY:
-            raise self._profile_error(
-                f"stickyVariants.{self.program.experience_ids[scanner.node]}",
-                "expected a variant index")
-        raise MemoryError
 
     cdef list _given_of_scan(self, Profile *profile):
         if profile.audiences == NULL:

@@ -62,13 +62,12 @@ def visitor_of(targeting_key: str, attributes: Mapping[str, Any]) -> Visitor:
     traits: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, value in attributes.items():
-        if name in _OTHERS:
-            others[name] = value
-        elif name in _OBJECTS:
+        if name in _OBJECTS:
             if value is not None:
-                given = profile.get(name)
-                object_ = _object(name, value)
-                profile[name] = object_ if given is None else {**given, **object_}
+                object_ = value if type(value) is dict else _object(name, value)
+                profile[name] = {**profile[name], **object_} if name in profile else object_
+        elif name in _OTHERS:
+            others[name] = value
         elif not isinstance(name, str):
             raise ProfileError("", f"names of attributes are texts, not {type(name).__name__}")
         elif "." not in name:
@@ -82,6 +81,8 @@ def visitor_of(targeting_key: str, attributes: Mapping[str, Any]) -> Visitor:
     if traits:
         given = profile.get("traits")
         profile["traits"] = traits if given is None else {**given, **traits}
+    if not others:
+        return Visitor(profile)
     return Visitor(profile, _device(others), _events(others))
 
 
@@ -116,8 +117,6 @@ def _events(others: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
 
 
 def _object(name: str, value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
     return dict(value) if isinstance(value, Mapping) else _refuse(name, value, "an object")
 
 
