@@ -26,6 +26,9 @@ cdef struct Outcome:
 cdef void walk_audiences(Program program, const uint8_t *leaf, Outcome *outcome) noexcept nogil
 cdef void list_matching(Program program, Outcome *outcome) noexcept nogil
 cdef void list_eligible(Program program, Outcome *outcome) noexcept nogil
+cdef void list_among(
+    Program program, const uint8_t *leaf, const uint32_t *among, uint32_t n,
+    Outcome *outcome) noexcept nogil
 cdef void list_everyone(Program program, Outcome *outcome) noexcept nogil
 cdef void murmur3_draws(
     Program program, const uint8_t *low, uint32_t length, Outcome *outcome) noexcept nogil

@@ -98,6 +98,25 @@ cdef void list_eligible(Program program, Outcome *outcome) noexcept nogil:
     read_bitmap(program, outcome)
 
 
+cdef void list_among(
+    Program program, const uint8_t *leaf, const uint32_t *among, uint32_t n, Outcome *outcome,
+) noexcept nogil:
+    """Of ``n`` experiences, ascending, those whose audience matches. No other one is walked.
+
+    ``among`` may be `outcome.row` itself: what is kept never passes what is still to be read.
+    """
+    cdef const uint32_t *graph = program.graph
+    cdef uint32_t i, row, node, kept = 0
+    for i in range(n):
+        row = among[i]
+        node = program.walk_start[row]
+        while node > 6:
+            node = step(graph, leaf, node)
+        outcome.row[kept] = row
+        kept += node != 0
+    outcome.n_rows = kept
+
+
 cdef void list_everyone(Program program, Outcome *outcome) noexcept nogil:
     """All experiences, eligible or not: for whoever wants to see every draw."""
     cdef uint32_t i

@@ -24,21 +24,18 @@ from collections.abc import Mapping, Sequence
 
 from whichvariant._core.activity cimport EventCounter
 from whichvariant._core.allocation cimport (
-    choose_records, list_eligible, list_everyone, list_matching, walk_audiences,
+    choose_records, list_among, list_eligible, list_everyone, list_matching, walk_audiences,
 )
 from whichvariant._core.answers cimport make_json, make_selection
 from whichvariant._core.cells cimport (
     Profile, cell_values, clear_profile, read_children, read_sticky, read_value, set_leaves,
 )
 from whichvariant._core.draws cimport draw_scanned, draw_text
-from whichvariant._core.json_grammar cimport (
-    SCAN_DEPTH, SCAN_NUMBER, SCAN_STICKY, SCAN_SYNTAX, SCAN_TYPE, SCAN_UTF8, Scanner,
-)
+from whichvariant._core.json_profile cimport scan_json
 from whichvariant._core.leaves cimport find_text
 from whichvariant._core.predicates cimport NUMBER
 from whichvariant._core.program cimport Program
-from whichvariant._core.scanner cimport scan_profile
-from whichvariant._core.scratch cimport Scratch, free_scratch, new_scratch, reserve_spare
+from whichvariant._core.scratch cimport Scratch, free_scratch, new_scratch
 from whichvariant._core.trie cimport TrieNode
 
 from whichvariant._core.cells import BadValue
@@ -109,6 +106,14 @@ cdef class Evaluator:
             free_scratch(scratch)
 
     # ---- a profile as Python objects ----------------------------------------------------------
+
+    cdef dict _object(self, object profile):
+        if PyDict_Check(profile):
+            return <dict> profile
+        if isinstance(profile, Mapping):
+            return dict(profile)
+        raise self._profile_error(
+            "", f"the profile must be an object, got {type(profile).__name__}")
 
     cdef object _stable_id(self, dict profile):
         cdef PyObject *found = PyDict_GetItemWithError(profile, "stableId")
@@ -207,16 +212,23 @@ cdef class Evaluator:
                 scratch.outcome.audience[found] = 1
         return 0
 
+    cdef inline int _describe(
+        self, Scratch *scratch, object device, object events, object counts, object now,
+    ) except -1:
+        """What is not in the profile, into cells as well."""
+        if device is not None:
+            self._set_device(scratch, device)
+        if self._has_counters or events is not None or counts is not None:
+            self._set_activity(scratch, events, counts, now)
+        return 0
+
     cdef inline int _match(
         self, Scratch *scratch, object device, object events, object counts, object now,
         list given,
     ) except -1:
         """From cells to matching audiences; ``given`` is None or the ids to trust."""
         cdef Program program = self.program
-        if device is not None:
-            self._set_device(scratch, device)
-        if self._has_counters or events is not None or counts is not None:
-            self._set_activity(scratch, events, counts, now)
+        self._describe(scratch, device, events, counts, now)
         if given is None:
             set_leaves(program.leaves, &scratch.profile, scratch.leaf)
             walk_audiences(program, scratch.leaf, &scratch.outcome)
@@ -260,14 +272,7 @@ cdef class Evaluator:
         """
         cdef Scratch *scratch
         cdef list given = None
-        cdef dict visitor
-        if PyDict_Check(profile):
-            visitor = <dict> profile
-        elif isinstance(profile, Mapping):
-            visitor = dict(profile)
-        else:
-            raise self._profile_error(
-                "", f"the profile must be an object, got {type(profile).__name__}")
+        cdef dict visitor = self._object(profile)
         if audiences is not RULES and self._trusts(audiences):
             given = self._given_of(visitor)
         stable_id = self._stable_id(visitor)
@@ -279,6 +284,44 @@ cdef class Evaluator:
             draw_text(self.program, scratch, stable_id, self._profile_error)
             choose_records(self.program, scratch.profile.overrides, &scratch.outcome)
             return make_selection(self.program, &scratch.outcome, given, fresh)
+        except BadValue as error:
+            raise self._profile_error(joined(error.args[0]), error.args[1]) from None
+        finally:
+            self._put(scratch)
+
+    def first_record(self, profile, tuple among not None, *, device=None, events=None,
+                     counts=None, now=None):
+        """The number of the first record of `select` that is of one of a few experiences, or -1.
+
+        The same decision for fewer: no other audience is walked, nothing else is drawn. ``among``
+        are numbers of experiences, strictly ascending: their positions in `experience_ids`. Records
+        are numbered experience by experience, each from index 0 to its highest.
+
+        The rest is as in `select`; ValueError for numbers of no experience, or out of order.
+        """
+        cdef Scratch *scratch
+        cdef Program program = self.program
+        cdef dict visitor = self._object(profile)
+        cdef uint32_t n = 0
+        cdef int64_t number, before = -1
+        stable_id = self._stable_id(visitor)
+        scratch = self._take()
+        try:
+            for item in among:
+                number = item
+                if not before < number < <int64_t> program.n_experiences:
+                    raise ValueError("among: not numbers of experiences in ascending order")
+                # Ascending and below the number of experiences: there is room for each.
+                scratch.outcome.row[n] = <uint32_t> number
+                n += 1
+                before = number
+            self._read(scratch, visitor)
+            self._describe(scratch, device, events, counts, now)
+            set_leaves(program.leaves, &scratch.profile, scratch.leaf)
+            list_among(program, scratch.leaf, scratch.outcome.row, n, &scratch.outcome)
+            draw_text(program, scratch, stable_id, self._profile_error)
+            choose_records(program, scratch.profile.overrides, &scratch.outcome)
+            return scratch.outcome.record[0] if scratch.outcome.n_records else -1
         except BadValue as error:
             raise self._profile_error(joined(error.args[0]), error.args[1]) from None
         finally:
@@ -355,7 +398,7 @@ cdef class Evaluator:
             raise self._profile_error("", f"longer than {MAX_PROFILE_BYTES} bytes")
         scratch = self._take()
         try:
-            self._scan(scratch, data, length)
+            scan_json(self.program, scratch, data, length, self._profile_error)
             if trust:
                 given = self._given_of_scan(&scratch.profile)
             self._match(scratch, device, events, counts, now, given)
@@ -367,33 +410,6 @@ cdef class Evaluator:
             raise self._profile_error(joined(error.args[0]), error.args[1]) from None
         finally:
             self._put(scratch)
-
-    cdef int _scan(self, Scratch *scratch, const char *data, size_t length) except -1:
-        cdef Scanner scanner
-        reserve_spare(scratch, length + 16)
-        if scan_profile(
-                &scanner, &self.program.target, &scratch.profile, data, length, scratch.spare) == 0:
-            return 0
-        where = scanner.at - scanner.start
-        if scanner.error == SCAN_SYNTAX:
-            expected = (<bytes> scanner.expected).decode()
-            raise self._profile_error("", f"not JSON at byte {where}: expected {expected}")
-        if scanner.error == SCAN_DEPTH:
-            raise self._profile_error("", f"nested too deeply at byte {where}")
-        if scanner.error == SCAN_UTF8:
-            raise self._profile_error("", f"not UTF-8 at byte {where}")
-        if scanner.error == SCAN_TYPE:
-            key = <object> self.program.trie[scanner.node].key
-            expected = (<bytes> scanner.expected).decode()
-            raise self._profile_error(key, f"expected {expected}")
-        if scanner.error == SCAN_NUMBER:
-            raise self._profile_error(
-                joined(self.program.leaves.paths[scanner.node]), "a number too large for a double")
-        if scanner.error == SCAN_STICKY:
-            raise self._profile_error(
-                f"stickyVariants.{self.program.experience_ids[scanner.node]}",
-                "expected a variant index")
-        raise MemoryError
 
     cdef list _given_of_scan(self, Profile *profile):
         if profile.audiences == NULL:

@@ -75,6 +75,7 @@ cdef class Program:
     cdef uint64_t *for_everyone          # bitmap: no audience, and traffic above 0
     cdef uint32_t *first_member          # per audience, and one more: into members
     cdef uint32_t *members               # experiences of each audience with traffic above 0
+    cdef uint32_t *walk_start            # per experience: where the walk for its audience begins
     cdef uint32_t *piece_limits
     cdef uint16_t *piece_index
     cdef PrefixPair *prefixes            # murmur3: of each experience

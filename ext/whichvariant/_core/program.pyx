@@ -296,6 +296,12 @@ cdef class Program:
                 if k < 3:
                     row.limits[k] = self.piece_limits[starts[i] + k]
             check(self.piece_limits[starts[i + 1] - 1] == 0xFFFFFFFF, "pieces end early")
+        # One experience by itself: for everyone, for nobody, or where its audience's walk begins.
+        entries = {self.walk_audience[i]: self.walk_entry[i] for i in range(self.n_audiences)}
+        self.walk_start = <uint32_t *> arena.take(n, sizeof(uint32_t))
+        for i in range(n):
+            if traffic[i]:
+                self.walk_start[i] = 6 if audience[i] < 0 else entries[audience[i]]
         self.first_member = <uint32_t *> arena.take(self.n_audiences + 1, sizeof(uint32_t))
         self.members = <uint32_t *> arena.take(n, sizeof(uint32_t))
         k = 0

@@ -53,6 +53,16 @@ class Evaluator:
         audiences: Literal["rules", "given"] = "rules",
         now: int | datetime | str | None = None,
     ) -> bytes: ...
+    def first_record(
+        self,
+        profile: Mapping[str, Any],
+        among: tuple[int, ...],
+        *,
+        device: str | None = None,
+        events: Sequence[Mapping[str, Any]] | None = None,
+        counts: Sequence[int] | None = None,
+        now: int | datetime | str | None = None,
+    ) -> int: ...
     def trace(
         self,
         profile: Mapping[str, Any],

@@ -28,6 +28,8 @@ from whichvariant.server.failures import RETRY_AFTER, Refused, failure_of
 from whichvariant.server.inspector import check_inspector
 from whichvariant.server.metrics import OTHER, Shared, endpoint_of
 from whichvariant.server.observing import Observer
+from whichvariant.server.ofrep import OFREP, Evaluations, shape_of, too_many
+from whichvariant.server.ofrep import failure as ofrep_failure
 from whichvariant.server.routing import CREATE, IMPORT, PROFILE, Route, match, path_below
 from whichvariant.server.running import Running, open_store
 from whichvariant.server.settings import ServerSettings
@@ -94,6 +96,7 @@ class App:
         self._body = BodyReader(
             settings.max_body_bytes, settings.body_timeout_s, 16 * settings.max_body_bytes
         )
+        self._evaluations = Evaluations(catalog)
         self._at_work = 0
         self.stopping = False
         self.observer = Observer(settings, lambda: self._at_work)
@@ -218,7 +221,7 @@ class App:
         try:
             route = match(path_below(scope))
         except Refused as refused:
-            status = await self._fail(scope, send, headers, refused)
+            status = await self._fail(scope, send, headers, refused, shape_of(scope))
             self.observer.answered(OTHER, status, started, headers)
             return
         if route is None:
@@ -232,7 +235,7 @@ class App:
         endpoint = endpoint_of(route.kind, method, scope["query_string"])
         failed: Exception | None = None
         if self._at_work >= self.settings.max_requests:
-            status = await self._fail(scope, send, headers, _too_busy())
+            status = await self._fail(scope, send, headers, _too_busy(route), route)
             self.observer.answered(endpoint, status, started, headers)
             return
         self._at_work += 1
@@ -243,11 +246,7 @@ class App:
             if running is None or running.loop is not asyncio.get_running_loop():
                 running = await self.start()
             exchange = Exchange(scope, receive, headers, route, method)
-            data = await self._answer(running, exchange)
-            answer = success(data)
-            metrics = self.observer.metrics
-            if metrics is not None and "experiences" in data:
-                metrics.selected(route.namespace, data["experiences"])
+            status, answer, more = await self._answered(running, exchange)
         except Disconnected:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
@@ -255,12 +254,23 @@ class App:
         finally:
             self._at_work -= 1
         # A client may take its time to read: that is no work.
-        status = 200
         if failed is None:
-            await self._send(send, headers, 200, answer, self._digest(route))
+            await self._send(send, headers, status, answer, (*self._digest(route), *more))
         else:
-            status = await self._fail(scope, send, headers, failed)
+            status = await self._fail(scope, send, headers, failed, route)
         self.observer.answered(endpoint, status, started, headers)
+
+    async def _answered(self, running: Running, exchange: Exchange) -> tuple[int, bytes, Headers]:
+        """The answer to a request: status, body, headers of its own."""
+        route = exchange.route
+        if route.kind in OFREP:
+            body = await self._read(exchange)
+            return await self._evaluations.answer(running.service, route, exchange.headers, body)
+        data = await self._answer(running, exchange)
+        metrics = self.observer.metrics
+        if metrics is not None and "experiences" in data:
+            metrics.selected(route.namespace, data["experiences"])
+        return 200, success(data), ()
 
     async def _answer(self, running: Running, exchange: Exchange) -> Any:
         """The data of a request's answer."""
@@ -274,7 +284,7 @@ class App:
             return _data(await endpoints.get(route, query))
         if method == "DELETE":
             return await endpoints.delete(route)
-        body = await self._read(exchange)
+        body = json_object(await self._read(exchange))
         if kind == CREATE:
             visitor = Visitor(running.visitors, exchange.scope)
             return _data(await endpoints.create(route, query, body, visitor))
@@ -285,7 +295,7 @@ class App:
             return await endpoints.accept(route, body)
         return await endpoints.upsert(route, query, body)
 
-    async def _read(self, exchange: Exchange) -> dict[str, Any]:
+    async def _read(self, exchange: Exchange) -> bytes:
         # Who is still sending is not at work: a few slow clients must not keep the others out.
         self._at_work -= 1
         try:
@@ -293,8 +303,8 @@ class App:
         finally:
             self._at_work += 1
         if self._at_work > self.settings.max_requests:
-            raise _too_busy()
-        return json_object(body)
+            raise _too_busy(exchange.route)
+        return body
 
     def _digest(self, route: Route) -> Headers:
         # Of the engine that decided, which need not be the newest by now. For a batch that was
@@ -312,7 +322,9 @@ class App:
         body: bytes,
         headers: Headers = (),
     ) -> None:
-        length = (b"content-length", b"%d" % len(body))
+        described: Headers = (_JSON, (b"content-length", b"%d" % len(body)))
+        if status == 304:
+            described = ()
         trace = own_traceparent(asked.get(b"traceparent"))
         traced = () if trace is None else ((b"traceparent", trace),)
         await send(
@@ -320,8 +332,7 @@ class App:
                 "type": "http.response.start",
                 "status": status,
                 "headers": [
-                    _JSON,
-                    length,
+                    *described,
                     _NO_STORE,
                     _NO_SNIFFING,
                     *self._cors.headers(asked),
@@ -338,9 +349,12 @@ class App:
         send: Send,
         asked: Mapping[bytes, bytes],
         error: Exception,
-        headers: Headers = (),
+        route: Route | None = None,
     ) -> int:
         answer = failure_of(error)
+        status, body = answer.status, b""
+        if route is not None and route.kind in OFREP:
+            status, body, _ = ofrep_failure(route, error, answer)
         if not answer.expected:
             _LOG.error("%s failed", scope["method"], exc_info=error)
         closing: Headers = ()
@@ -350,11 +364,11 @@ class App:
         await self._send(
             send,
             asked,
-            answer.status,
-            failure(answer.code, answer.message),
-            (*answer.headers, *closing, *headers),
+            status,
+            body or failure(answer.code, answer.message),
+            (*answer.headers, *closing),
         )
-        return answer.status
+        return status
 
     async def _options(
         self, send: Send, headers: Mapping[bytes, bytes], methods: Sequence[str]
@@ -401,7 +415,9 @@ def _data(answer: Any) -> dict[str, Any]:
     }
 
 
-def _too_busy() -> Refused:
+def _too_busy(route: Route) -> Refused:
+    if route.kind in OFREP:
+        return too_many()
     message = "too many requests at once; try again later"
     return Refused(503, message, INTERNAL, headers=(RETRY_AFTER,))
 

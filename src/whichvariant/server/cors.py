@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
-EXPOSED = b"traceparent, x-whichvariant-configuration, retry-after"
+EXPOSED = b"traceparent, x-whichvariant-configuration, retry-after, etag"
 _MAX_AGE_S = b"86400"
 _LONGEST = 1_024
 

@@ -122,7 +122,8 @@ def _operation(path: str, method: str, item: Json, operation: Json) -> str:
             name = response["$ref"].rpartition("/")[2]
             rows.append((f"<code>{status}</code>", _text(name)))
             continue
-        kinds = ", ".join(_kind(one["schema"]) for one in response["content"].values())
+        content = response.get("content", {})
+        kinds = ", ".join(_kind(one["schema"]) for one in content.values())
         rows.append((f"<code>{status}</code>", f"{_prose(response['description'])} {kinds}"))
     parts.append(_table(("status", ""), rows))
     for media in operation["responses"]["200"].get("content", {}).values():
@@ -191,7 +192,7 @@ def _kind(schema: Json) -> str:
         return " | ".join(f"<code>{_text(json.dumps(one))}</code>" for one in schema["enum"])
     if "const" in schema:
         return f"<code>{_text(json.dumps(schema['const']))}</code>"
-    for word, between in (("anyOf", " or "), ("allOf", " with ")):
+    for word, between in (("anyOf", " or "), ("oneOf", " or "), ("allOf", " with ")):
         if word in schema:
             return between.join(_kind(one) for one in schema[word])
     kind = schema.get("type", "anything")

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from whichvariant.errors import EventError
 from whichvariant.server.envelope import INTERNAL
 from whichvariant.server.failures import RETRY_AFTER, Refused
-from whichvariant.server.routing import CREATE, IMPORT, PROFILE, UPSERT, Route
+from whichvariant.server.routing import CREATE, FLAG, FLAGS, IMPORT, PROFILE, UPSERT, Route
 from whichvariant.server.visitors import Visitor
 from whichvariant.service import Inbox, Options, ProfileService
 from whichvariant.sources.catalog import Catalog
@@ -19,6 +19,8 @@ METHODS = {
     PROFILE: ("GET", "POST", "DELETE"),
     UPSERT: ("POST",),
     IMPORT: ("POST",),
+    FLAG: ("POST",),
+    FLAGS: ("POST",),
 }
 """Methods by kind of route."""
 

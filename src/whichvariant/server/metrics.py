@@ -21,7 +21,7 @@ import msgspec
 
 from whichvariant import clock
 from whichvariant.contracts.namespace import Namespace
-from whichvariant.server.routing import CREATE, IMPORT, PROFILE, UPSERT
+from whichvariant.server.routing import CREATE, FLAG, FLAGS, IMPORT, PROFILE, UPSERT
 
 BOUNDS_S = (
     *(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -36,6 +36,8 @@ ENDPOINTS = {
     (PROFILE, "DELETE"): "delete",
     (UPSERT, "POST"): "upsert",
     (IMPORT, "POST"): "import",
+    (FLAG, "POST"): "flag",
+    (FLAGS, "POST"): "flags",
 }
 PREFLIGHT, OTHER = "preflight", "other"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from whichvariant import __version__
 from whichvariant.server.openapi_examples import EVENTS, FAILURES, PROFILE_ANSWER, PROFILES_ANSWER
+from whichvariant.server.openapi_ofrep import ofrep_paths, ofrep_schemas
 from whichvariant.server.openapi_schemas import Json, envelope, ref, schemas
 from whichvariant.server.settings import ServerSettings
 
@@ -36,10 +37,15 @@ def document(settings: ServerSettings, root_path: str = "") -> Json:
         },
         f"{_BASE}/events": {**_place(), "post": _upsert()},
         f"{_BASE}/import/events": {**_place(), "post": _import()},
+        **ofrep_paths(_BASE, _place()),
         "/healthz": {"get": _healthz()},
         "/readyz": {"get": _readyz()},
     }
-    components: Json = {"schemas": schemas(), "responses": _failures(), "headers": _headers()}
+    components: Json = {
+        "schemas": {**schemas(), **ofrep_schemas()},
+        "responses": _failures(),
+        "headers": _headers(),
+    }
     if settings.metrics != "off":
         paths["/metrics"] = {"get": _metrics(settings)}
     if settings.admin_token is not None:
@@ -60,6 +66,7 @@ def document(settings: ServerSettings, root_path: str = "") -> Json:
         "tags": [
             {"name": "profiles", "description": "One visitor: events in, decisions out."},
             {"name": "batches", "description": "Events of several visitors at once."},
+            {"name": "flags", "description": "OFREP: an environment as feature flags."},
             {"name": "monitoring", "description": "For load balancers and Prometheus."},
             *(
                 [{"name": "admin", "description": "For operators, with the admin token."}]

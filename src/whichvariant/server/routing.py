@@ -15,6 +15,12 @@ _LONGEST_PATH = 8_192
 _VERSIONS = frozenset({("v2", "organizations"), ("v3", "spaces")})
 
 CREATE, PROFILE, UPSERT, IMPORT = "create", "profile", "upsert", "import"
+FLAG, FLAGS = "flag", "flags"
+
+NOWHERE = Namespace("", "")
+"""The namespace of a path that names none, which only paths of OFREP do not."""
+
+_OFREP = ["ofrep", "v1", "evaluate", "flags"]
 
 
 class Route(NamedTuple):
@@ -23,6 +29,7 @@ class Route(NamedTuple):
     kind: str
     namespace: Namespace
     profile_id: str = ""
+    flag: str = ""
 
 
 def path_below(scope: Mapping[str, Any]) -> list[str]:
@@ -52,6 +59,8 @@ def path_below(scope: Mapping[str, Any]) -> list[str]:
 def match(parts: list[str]) -> Route | None:
     """The endpoint of a path, or None."""
     count = len(parts)
+    if count > 4 and (parts[1] == "ofrep" or (count > 9 and parts[6] == "ofrep")):
+        return _match_ofrep(parts)
     if not 7 <= count <= 8 or parts[4] != "environments" or (parts[1], parts[2]) not in _VERSIONS:
         return None
     namespace = Namespace(parts[3], parts[5])
@@ -63,3 +72,23 @@ def match(parts: list[str]) -> Route | None:
     if noun == "profiles":
         return Route(PROFILE, namespace, parts[7]) if parts[7] else None
     return Route(IMPORT, namespace) if noun == "import" and parts[7] == "events" else None
+
+
+def _match_ofrep(parts: list[str]) -> Route | None:
+    """OFREP's paths, below those of an environment or by themselves (docs/openfeature.md#ofrep).
+
+    Keys may have slashes: the published providers put them into the path as they are.
+    """
+    namespace = NOWHERE
+    below = parts[1:]
+    if below[0] != "ofrep":
+        if parts[4] != "environments" or (parts[1], parts[2]) not in _VERSIONS:
+            return None
+        namespace = Namespace(parts[3], parts[5])
+        below = parts[6:]
+    if below[:4] != _OFREP:
+        return None
+    if len(below) == 4:
+        return Route(FLAGS, namespace)
+    key = "/".join(below[4:])
+    return Route(FLAG, namespace, flag=key) if key else None

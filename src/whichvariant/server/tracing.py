@@ -18,7 +18,17 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from whichvariant.server.endpoints import METHODS
 from whichvariant.server.failures import Refused
 from whichvariant.server.metrics import endpoint_of
-from whichvariant.server.routing import CREATE, IMPORT, PROFILE, UPSERT, match, path_below
+from whichvariant.server.routing import (
+    CREATE,
+    FLAG,
+    FLAGS,
+    IMPORT,
+    NOWHERE,
+    PROFILE,
+    UPSERT,
+    match,
+    path_below,
+)
 
 if TYPE_CHECKING:
     from whichvariant.sources.catalog import Catalog
@@ -33,6 +43,8 @@ ROUTES = {
     PROFILE: f"{_BASE}/profiles/{{profileId}}",
     UPSERT: f"{_BASE}/events",
     IMPORT: f"{_BASE}/import/events",
+    FLAG: "/ofrep/v1/evaluate/flags/{key}",
+    FLAGS: "/ofrep/v1/evaluate/flags",
 }
 _PAGES = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 _METHODS = frozenset(method for methods in METHODS.values() for method in methods) | {
@@ -101,6 +113,8 @@ class Tracing:
                 return f"{method} {path}", attributes
             return method, attributes
         attributes["http.route"] = ROUTES[route.kind]
+        if route.kind in {FLAG, FLAGS} and route.namespace is not NOWHERE:
+            attributes["http.route"] = _BASE + ROUTES[route.kind]
         if self._catalog.find(route.namespace) is not None:
             attributes["whichvariant.organization"] = route.namespace.organization
             attributes["whichvariant.environment"] = route.namespace.environment
