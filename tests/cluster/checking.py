@@ -103,10 +103,8 @@ def _narrowed(group: GroupHistory, drained: float) -> tuple[list[Operation], lis
         spell = _spell_of(operation, drained)
         if spell.ended == NEVER or (isinstance(operation.action, Batch) and operation.action.waits):
             spell = _with_marks(group, operation, spell, shown, lacking)
+        # Where nobody asked for a deletion, what nobody ever saw need not have happened.
         if spell.required or deletes or any(mark in shown for mark in operation.marks):
-            considered.append(operation)
-            spells.append(spell)
-        elif isinstance(operation.action, Delete):
             considered.append(operation)
             spells.append(spell)
     return considered, spells

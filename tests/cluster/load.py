@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+import msgspec
 from tests.cluster.configuration import Releases
 from tests.cluster.groups import OWN, PROFILES_PER_GROUP, Group
 from tests.cluster.linearizable import NEVER
-from tests.cluster.operations import UNKNOWN, Action, Answer, Operation, Read, Update
+from tests.cluster.operations import UNKNOWN, Action, Operation, Read, Update
 from tests.cluster.saying import Implausible, answer_of, creation, request_of
 from tests.cluster.wire import Lost, NotSent, Reply, Wire
 
@@ -24,8 +27,6 @@ _HOT_SHARE = 0.5
 _MOST_ATTEMPTS = 4
 _TIMEOUT_S = 3.0
 _DAY_MS = 86_400_000
-
-Choose = Callable[[random.Random], int]
 
 
 class Load:
@@ -36,15 +37,21 @@ class Load:
     """
 
     def __init__(
-        self, ports: Sequence[int], releases: Releases, seed: int, profiles: int, pause_s: float
+        self,
+        ports: Sequence[int],
+        releases: Releases,
+        *,
+        seed: int,
+        profiles: int,
+        pause_s: float,
     ) -> None:
         self.seed = seed
         self.history: list[Group] = []
         self.refusals: collections.Counter[str] = collections.Counter()
         self.broken: list[str] = []
         self.waits_s: list[float] = []
-        self._ports = tuple(ports)
-        self._releases = releases
+        self.releases = releases
+        self.ports = tuple(ports)
         self._pause_s = pause_s
         self._first_ms = int(time.time() * 1000) - 30 * _DAY_MS
         self._generator = random.Random(seed)
@@ -121,7 +128,7 @@ class _Client:
         self.answers = 0
         self._number = number
         self._generator = generator
-        self._wires = [Wire(port, _TIMEOUT_S) for port in load._ports]
+        self._wires = [Wire(port, _TIMEOUT_S) for port in load.ports]
 
     async def close(self) -> None:
         for wire in self._wires:
@@ -143,12 +150,11 @@ class _Client:
     async def open(self, group: Group) -> None:
         """Get the ids that a group begins with."""
         ids: list[str] = []
-
-        async def noted(server: int, reply: Reply, began: float) -> None:
-            ids.append(_id_in(reply))
-
         while len(ids) < OWN:
-            if not await self._asked(creation(group, None), noted):
+            came = await self._asked(creation(group, None))
+            if came.reply is not None:
+                ids.append(_id_in(came.reply))
+            else:
                 await asyncio.sleep(0.2)
         if not group.ready:
             group.open(ids)
@@ -156,33 +162,19 @@ class _Client:
     async def _make(self, group: Group) -> None:
         """A new profile. If nobody knows what became of it, nobody knows its id either."""
         said = group.saying(self._generator, UNKNOWN)
-
-        async def noted(server: int, reply: Reply, began: float) -> None:
-            ended = time.monotonic()
-            key = group.key_of(_id_in(reply), "made")
-            action = Update(type(said)(key, said.mark, said.at_ms, said.user, said.locks))
-            self._record(group, server, 1, began, ended, action, reply)
-
-        await self._asked(creation(group, said), noted)
+        came = await self._asked(creation(group, said))
+        if came.reply is not None:
+            key = group.key_of(_id_in(came.reply), "made")
+            self._record(group, Update(msgspec.structs.replace(said, key=key)), 1, came)
 
     async def attempt(self, group: Group, action: Action, attempt: int) -> bool:
         """Ask once, as an SDK does: with one more try after 503. False: nobody knows."""
+        came = await self._asked(request_of(group, action))
+        self._record(group, action, attempt, came)
+        return came.ended != NEVER
 
-        async def noted(server: int, reply: Reply, began: float) -> None:
-            self._record(group, server, attempt, began, time.monotonic(), action, reply)
-
-        async def lost(server: int, began: float) -> None:
-            self._note(group, server, attempt, began, NEVER, action, None)
-
-        return await self._asked(request_of(group, action), noted, lost)
-
-    async def _asked(
-        self,
-        request: tuple[str, str, bytes],
-        noted: Callable[[int, Reply, float], Awaitable[None]],
-        lost: Callable[[int, float], Awaitable[None]] | None = None,
-    ) -> bool:
-        """Send a request. True if it is known what became of it, be it that nothing did."""
+    async def _asked(self, request: tuple[str, str, bytes]) -> _Came:
+        """Send a request to whoever can be reached."""
         load = self._load
         again = True
         while True:
@@ -196,62 +188,59 @@ class _Client:
                 continue
             except Lost as error:
                 load.refusals[f"unknown: {str(error).partition(':')[0]}"] += 1
-                if lost is not None:
-                    await lost(server, began)
-                return False
-            load.waits_s.append(time.monotonic() - began)
-            self.answers += reply.status in {200, 404}
+                return _Came(server, began, NEVER)
+            ended = time.monotonic()
+            load.waits_s.append(ended - began)
             if reply.status in {200, 404}:
-                await noted(server, reply, began)
-                return True
+                return _Came(server, began, ended, reply)
             load.refusals[f"{reply.status}"] += 1
             if reply.status == 503 and again:
                 again = False
                 continue
-            if reply.status in {429, 503}:
-                return True
-            if reply.status != 500:
+            if reply.status == 500:
+                # Something failed there, perhaps after it was done.
+                return _Came(server, began, NEVER)
+            if reply.status not in {429, 503}:
                 load.broken.append(f"{request[:2]} was answered {reply.status}: {reply.body!r}")
-                return True
-            # Something failed there, perhaps after it was done.
-            if lost is not None:
-                await lost(server, began)
-            return False
+            return _Came(server, began, ended)
 
-    def _record(
-        self,
-        group: Group,
-        server: int,
-        attempt: int,
-        began: float,
-        ended: float,
-        action: Action,
-        reply: Reply,
-    ) -> None:
-        try:
-            answer = answer_of(group, action, reply, self._load._releases)
-        except (Implausible, KeyError, IndexError, ValueError) as error:
-            self._load.broken.append(f"{action} was answered {reply}: {error!r}")
+    def _record(self, group: Group, action: Action, attempt: int, came: _Came) -> None:
+        answer = None
+        if came.reply is not None:
+            self.answers += 1
+            try:
+                answer = answer_of(group, action, came.reply, self._load.releases)
+            except (Implausible, KeyError, IndexError, ValueError) as error:
+                self._load.broken.append(f"{action} was answered {came.reply}: {error!r}")
+                return
+        elif came.ended != NEVER:
             return
-        self._note(group, server, attempt, began, ended, action, answer)
-
-    def _note(
-        self,
-        group: Group,
-        server: int,
-        attempt: int,
-        began: float,
-        ended: float,
-        action: Action,
-        answer: Answer | None,
-    ) -> None:
         group.history.operations.append(
-            Operation(group.number, self._number, server, attempt, began, ended, action, answer)
+            Operation(
+                group.number,
+                self._number,
+                came.server,
+                attempt,
+                came.began,
+                came.ended,
+                action,
+                answer,
+            )
         )
 
 
-def _id_in(reply: Reply) -> str:
-    import json
+class _Came(NamedTuple):
+    """What came of a request. ``ended`` is `NEVER` where nobody knows.
 
+    Where that is known and there is no reply, it was refused and nothing was done.
+    """
+
+    server: int
+    began: float
+    ended: float
+    reply: Reply | None = None
+
+
+def _id_in(reply: Reply) -> str:
     told: str = json.loads(reply.body)["data"]["profile"]["id"]
     return told

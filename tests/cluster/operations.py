@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 import msgspec
-
 from tests.cluster.linearizable import NEVER
 
 Kind: TypeAlias = Literal["own", "made", "given", "user"]

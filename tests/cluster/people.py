@@ -33,7 +33,7 @@ class Person(NamedTuple):
     """One profile."""
 
     marks: int = 0
-    count: int = 0
+    hits: int = 0
     last: int = UNKNOWN
     last_ms: int = _LONG_AGO
     locked: int = 0
@@ -144,7 +144,7 @@ class _Work:
         newer = known.last_ms > survivor.last_ms
         self._persons[owner] = survivor._replace(
             marks=survivor.marks | known.marks,
-            count=survivor.count + known.count,
+            hits=survivor.hits + known.hits,
             last=known.last if newer else survivor.last,
             last_ms=max(known.last_ms, survivor.last_ms),
         )
@@ -161,7 +161,7 @@ class _Work:
     def _seen(self, person: int) -> Seen:
         me = self._persons[person]
         assert me is not None
-        return Seen(person, me.marks, me.count, me.last, me.locked)
+        return Seen(person, me.marks, me.hits, me.last, me.locked)
 
 
 def _told(me: Person, said: Said) -> Person:
@@ -172,7 +172,7 @@ def _told(me: Person, said: Said) -> Person:
     locks = said.locks is not None and said.at_ms >= me.locked_ms
     return Person(
         me.marks | 1 << said.mark,
-        me.count + 1,
+        me.hits + 1,
         said.mark if newest else me.last,
         max(said.at_ms, me.last_ms),
         said.locks if locks and said.locks is not None else me.locked,

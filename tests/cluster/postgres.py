@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from typing import Any
 
 from tests.cluster.ports import steady_port
 
@@ -117,7 +118,7 @@ class Postgres:
         )
         assert done.returncode == 0, done.stderr
 
-    def _as_user(self) -> dict[str, object]:
+    def _as_user(self) -> dict[str, Any]:
         if self._user is None:
             return {}
         return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}

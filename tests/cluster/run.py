@@ -19,7 +19,6 @@ import time
 from typing import NamedTuple
 
 import msgspec
-
 from tests.cluster.checking import Checked, check
 from tests.cluster.faults import Faults
 from tests.cluster.load import Load
@@ -36,10 +35,11 @@ class Plan(NamedTuple):
     profiles: int
     clients: int = 24
     pause_s: float = 0.05
+    faults: bool = True
 
 
 class Kept(msgspec.Struct):
-    """A history as a file has it, pickled. ``drained``: when all that was accepted had been applied."""
+    """A history as a file has it, pickled. ``drained``: when all accepted had been applied."""
 
     groups: list[GroupHistory]
     drained: float
@@ -62,30 +62,35 @@ class Outcome(msgspec.Struct):
     findings: list[str]
 
 
-async def carry_out(plan: Plan, folder: pathlib.Path, keep: pathlib.Path | None = None) -> Outcome:
+async def carry_out(plan: Plan, folder: pathlib.Path) -> tuple[Outcome, Kept]:
     """Load and faults for ``plan.seconds``, then everything heals and is looked at once more."""
     findings: list[str] = []
     async with cluster(folder, plan.store) as servers:
         ports = [server.port for server in servers.servers]
-        load = Load(ports, servers.releases, plan.seed, plan.profiles, plan.pause_s)
+        load = Load(
+            ports,
+            servers.releases,
+            seed=plan.seed,
+            profiles=plan.profiles,
+            pause_s=plan.pause_s,
+        )
         faults = Faults(servers, plan.seed)
         began = time.monotonic()
 
         def over() -> bool:
             return time.monotonic() - began > plan.seconds
 
-        await asyncio.gather(load.run(plan.clients, over), faults.run(over))
+        breaking = [faults.run(over)] if plan.faults else []
+        await asyncio.gather(load.run(plan.clients, over), *breaking)
         seconds = time.monotonic() - began
         await servers.drained()
         drained = time.monotonic()
         await load.read_everything()
     kept = Kept([group.history for group in load.history if group.ready], drained)
-    if keep is not None:
-        keep.write_bytes(pickle.dumps(kept))
     checked = check(kept.groups, kept.drained)
     findings += [f"{one.outcome}: {one.text}" for one in checked.findings]
     findings += load.broken + faults.trouble
-    return Outcome(
+    outcome = Outcome(
         plan.store,
         plan.seed,
         round(seconds, 1),
@@ -99,6 +104,7 @@ async def carry_out(plan: Plan, folder: pathlib.Path, keep: pathlib.Path | None 
         round(statistics.median(load.waits_s), 4),
         findings,
     )
+    return outcome, kept
 
 
 def _profiles_in(groups: list[GroupHistory]) -> int:
@@ -140,7 +146,9 @@ def main() -> int:
         chosen.pause_s,
     )
     with tempfile.TemporaryDirectory(prefix="whichvariant-cluster-") as folder:
-        outcome = asyncio.run(carry_out(plan, pathlib.Path(folder), chosen.keep))
+        outcome, kept = asyncio.run(carry_out(plan, pathlib.Path(folder)))
+    if chosen.keep is not None:
+        chosen.keep.write_bytes(pickle.dumps(kept))
     sys.stdout.write(msgspec.json.encode(outcome).decode() + "\n")
     return 1 if outcome.findings else 0
 

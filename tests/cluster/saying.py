@@ -18,7 +18,6 @@ from tests.cluster.operations import (
     Read,
     Said,
     Seen,
-    Update,
 )
 from tests.cluster.servers import API
 from tests.cluster.wire import Reply

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from tests.cluster.configuration import Releases
-from tests.cluster.postgres import Postgres
 from tests.cluster.ports import steady_port
+from tests.cluster.postgres import Postgres
 from tests.cluster.proxy import Proxy
 from tests.cluster.wire import Lost, NotSent, Reply, Wire
 from tests.server.running import Served, launch
