@@ -1,0 +1,361 @@
+"""The store for several machines: a PostgreSQL database.
+
+Every event loop that uses a store has its own connections, made when they are needed. Writes of one
+profile go through ``postgres_puts``, everything else that a transaction can be through
+``postgres_commits``. docs/postgresql.md says what is guaranteed, and how to run it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Collection, Sequence
+from types import TracebackType
+from typing import Self
+
+import asyncpg
+
+from whichvariant.contracts.namespace import Namespace
+from whichvariant.errors import StoreClosed, StoreError, StoreReadOnly
+from whichvariant.store.limits import (
+    check_data,
+    check_integer,
+    check_namespace,
+    check_sequences,
+    check_transaction,
+    key_bytes,
+    reason_text,
+)
+from whichvariant.store.postgres_care import (
+    Verification,
+    compact,
+    count_everything,
+    feel_pulse,
+)
+from whichvariant.store.postgres_commits import Commit
+from whichvariant.store.postgres_inbox import Queue
+from whichvariant.store.postgres_migrations import (
+    COMMAND,
+    check_versions,
+    migrate,
+    read_secret,
+    read_versions,
+)
+from whichvariant.store.postgres_pool import Connections
+from whichvariant.store.postgres_puts import Puts, only_put
+from whichvariant.store.postgres_reads import Reads
+from whichvariant.store.postgres_spaces import Spaces
+from whichvariant.store.postgres_target import Target, read_target
+from whichvariant.store.protocol import (
+    CLOCK_TOLERANCE_MS,
+    Damage,
+    Found,
+    HistoryRow,
+    InboxItem,
+    Name,
+    Place,
+    ProfileRow,
+    Progress,
+    Pulse,
+    RejectedItem,
+    StoreStats,
+    Transaction,
+)
+
+
+class _Here:
+    """What one event loop has of a store."""
+
+    def __init__(self, target: Target, spaces: Spaces) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.connections = Connections(target)
+        self.puts = Puts(self.connections)
+        self.reads = Reads(self.connections, spaces)
+        self.queue = Queue(self.connections, spaces)
+        self.commits: set[asyncio.Task[None]] = set()
+        # An event loop ends its generators before it closes: that is how we learn of its end.
+        self._guard = self._watch()
+        with contextlib.suppress(StopIteration):
+            self._guard.__anext__().send(None)
+
+    async def _watch(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await self.connections.close("the event loop has ended")
+
+    async def close(self, why: str) -> None:
+        """Finish what was begun, refuse the rest."""
+        while self.commits:
+            await asyncio.wait(self.commits)
+        await self.puts.finish()
+        await self.connections.close(why)
+        await self._guard.aclose()
+
+
+class PostgresStore:
+    """``ProfileStore`` in a PostgreSQL database. Made by ``open``.
+
+    Any number of stores, in any number of processes and machines, may be open on one database. A
+    store may be used from several event loops, each in a thread of its own.
+    """
+
+    def __init__(self, target: Target, secret: bytes) -> None:
+        """For ``open``."""
+        self._target = target
+        self._secret = secret
+        self._spaces = Spaces()
+        self._unusable = ""
+        self._gate = threading.Lock()
+        self._loops: dict[asyncio.AbstractEventLoop, _Here] = {}
+        _open_stores.add(self)
+
+    @classmethod
+    async def open(cls, dsn: str, *, create: bool = True) -> Self:
+        """Open the store in a database, or make its tables if ``create`` and there are none.
+
+        ``dsn`` is a URL as PostgreSQL's own programs take it, with parameters of ours that
+        docs/postgresql.md lists. Tables of an older release are left as they are.
+
+        Raises:
+            StoreForeign: a newer release made the tables.
+            StoreDamaged: the store's secret is damaged.
+            StoreReadOnly: there are no tables, and the role may not make any.
+            StoreError: there is no such database, or there are no tables and not ``create``, or
+                they are older than this release.
+        """
+        target = read_target(dsn)
+        connections = Connections(target)
+
+        async def look(connection: asyncpg.Connection, doubt: bool) -> bytes:
+            found = await read_versions(connection)
+            if found.version == 0:
+                if not create:
+                    raise StoreError(
+                        f"{target.shown}: there is no store in this database: "
+                        f"make one with '{COMMAND}'"
+                    )
+                try:
+                    found = await migrate(connection, target.shown)
+                except asyncpg.InsufficientPrivilegeError as error:
+                    raise StoreReadOnly(
+                        f"{target.shown}: there is no store in this database, and this role may "
+                        f"not make one: run '{COMMAND}' with one that may"
+                    ) from error
+            check_versions(found, target.shown)
+            return await read_secret(connection, target.shown)
+
+        try:
+            secret = await connections.run(look)
+        finally:
+            await connections.close("opened")
+        return cls(target, secret)
+
+    @property
+    def secret(self) -> bytes:
+        return self._secret
+
+    @property
+    def target(self) -> str:
+        """The database's URL, without passwords."""
+        return self._target.shown
+
+    # ---- reading ---------------------------------------------------------------------------------
+
+    async def find(self, namespace: Namespace, key: str) -> Found:
+        return await self._here().reads.find(namespace, key)
+
+    async def history(self, namespace: Namespace, profile_id: str) -> list[HistoryRow]:
+        return await self._here().reads.history(namespace, profile_id)
+
+    async def aliases(self, namespace: Namespace, profile_id: str) -> list[str]:
+        return await self._here().reads.aliases(namespace, profile_id)
+
+    async def rejected(self, after: int = 0, limit: int = 100) -> list[RejectedItem]:
+        check_sequences((after,))
+        return await self._here().queue.rejected(after, limit)
+
+    async def scan(
+        self, namespace: Namespace | None = None, after: Place | None = None, limit: int = 1000
+    ) -> list[tuple[Namespace, ProfileRow]]:
+        return await self._here().reads.scan(namespace, after, limit)
+
+    async def scan_names(
+        self, namespace: Namespace | None = None, after: Place | None = None, limit: int = 1000
+    ) -> list[tuple[Namespace, Name]]:
+        return await self._here().reads.scan_names(namespace, after, limit)
+
+    async def stats(self) -> StoreStats:
+        here = self._here()
+        async with here.connections.alone() as connection:
+            return await count_everything(connection, here.connections.trouble)
+
+    async def pulse(self) -> Pulse:
+        connections = self._here().connections
+        return await connections.run(
+            lambda connection, _: feel_pulse(connection, connections.trouble)
+        )
+
+    # ---- writing ---------------------------------------------------------------------------------
+
+    async def commit(self, transaction: Transaction) -> None:
+        check_transaction(transaction)
+        here = self._here()
+        number = self._spaces.known(transaction.namespace)
+        if number is None:
+            number = await self._spaces.numbered(here.connections, transaction.namespace)
+        put = only_put(transaction)
+        if put is not None:
+            await here.puts.submit(number, put)
+            return
+        commit = Commit(number, transaction)
+        # Whoever waits may be cancelled; what was begun is brought to its end all the same.
+        task = here.loop.create_task(here.connections.run(commit.attempt), name="store: commit")
+        here.commits.add(task)
+        task.add_done_callback(here.commits.discard)
+        await asyncio.shield(task)
+
+    async def enqueue(self, namespace: Namespace, payload: bytes, received_ms: int) -> int:
+        check_namespace(namespace)
+        check_data(payload, "the payload")
+        check_integer(received_ms, "the time of receipt,")
+        return await self._here().queue.enqueue(namespace, payload, received_ms)
+
+    async def claim(
+        self,
+        owner: str,
+        limit: int,
+        lease_ms: int,
+        now_ms: int,
+        skip: Collection[Namespace] = (),
+    ) -> list[InboxItem]:
+        encoded = key_bytes(owner)
+        check_integer(now_ms + lease_ms, "the end of the lease,")
+        check_integer(now_ms + CLOCK_TOLERANCE_MS, "the time of the claim,")
+        return await self._here().queue.claim(encoded, limit, lease_ms, now_ms, skip)
+
+    async def release(self, sequences: Sequence[int], owner: str) -> None:
+        check_sequences(sequences)
+        encoded = key_bytes(owner)
+        await self._here().queue.release(sequences, encoded)
+
+    async def reject(self, sequence: int, reason: str, now_ms: int) -> None:
+        check_sequences((sequence, now_ms))
+        await self._here().queue.reject(sequence, reason_text(reason), now_ms)
+
+    async def requeue(self, sequences: Sequence[int]) -> int:
+        check_sequences(sequences)
+        return await self._here().queue.requeue(sequences)
+
+    async def discard(self, sequences: Sequence[int]) -> int:
+        check_sequences(sequences)
+        return await self._here().queue.discard(sequences)
+
+    # ---- care ------------------------------------------------------------------------------------
+
+    async def compact(self, *, rebuild: bool = False) -> None:
+        async with self._here().connections.alone() as connection:
+            await compact(connection, rebuild=rebuild)
+
+    async def verify(self, progress: Progress | None = None) -> list[Damage]:
+        async with self._here().connections.alone() as connection:
+            verification = Verification(connection, progress)
+            await verification.run()
+            return verification.found
+
+    async def backup(self, path: str | os.PathLike[str]) -> None:
+        self._here()
+        raise StoreError(
+            f"a database is not copied to {os.fspath(path)}: use pg_dump, or the server's own "
+            "backups (docs/operations.md); 'whichvariant store copy' makes a file of it"
+        )
+
+    async def close(self) -> None:
+        with self._gate:
+            if self._unusable:
+                return
+            why = self._unusable = f"{self._target.shown}: the store was closed"
+            loops, self._loops = self._loops, {}
+        _open_stores.discard(self)
+        running = asyncio.get_running_loop()
+        for loop, here in loops.items():
+            if loop is running:
+                await here.close(why)
+            elif loop.is_running():
+                elsewhere = asyncio.run_coroutine_threadsafe(here.close(why), loop)
+                # That loop may come to its end at this moment.
+                with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+                    await asyncio.wait_for(asyncio.wrap_future(elsewhere), 30)
+            elif not loop.is_closed():
+                here.connections.terminate(why)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # ---- event loops -----------------------------------------------------------------------------
+
+    def _here(self) -> _Here:
+        """What the running event loop has of this store."""
+        if self._unusable:
+            raise StoreClosed(self._unusable)
+        loop = asyncio.get_running_loop()
+        here = self._loops.get(loop)
+        if here is not None:
+            return here
+        with self._gate:
+            for ended in [one for one in self._loops if one.is_closed()]:
+                del self._loops[ended]
+            here = self._loops[loop] = _Here(self._target, self._spaces)
+        return here
+
+    def _abandon(self) -> None:
+        """In a forked process: leave everything to the parent, whose it is."""
+        self._unusable = (
+            f"{self._target.shown}: the store was opened before this process was forked; "
+            "open it again in the new process"
+        )
+        # The connections must not be said good-bye to from here. So nothing is ever freed.
+        for here in self._loops.values():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(here))
+
+
+_open_stores: weakref.WeakSet[PostgresStore] = weakref.WeakSet()
+# A store's lock must not be held by a thread that the new process does not have.
+_held_for_fork: list[threading.Lock] = []
+
+
+def _before_fork() -> None:
+    for store in list(_open_stores):
+        store._gate.acquire()
+        _held_for_fork.append(store._gate)
+
+
+def _after_fork_in_parent() -> None:
+    while _held_for_fork:
+        _held_for_fork.pop().release()
+
+
+def _after_fork_in_child() -> None:
+    _after_fork_in_parent()
+    for store in list(_open_stores):
+        store._abandon()
+    _open_stores.clear()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)
