@@ -18,6 +18,7 @@ from tests.cluster.servers import Cluster, Server
 _PAUSE_S = (0.2, 1.5)
 """How long after one fault the next begins, whether that one is healed or not."""
 _KILL_POSTGRES_EVERY_S = 25.0
+_START_S = 60.0
 
 
 class Faults:
@@ -110,18 +111,28 @@ class Faults:
         try:
             await server.kill()
             await asyncio.sleep(self._generator.uniform(0, 1))
-            server.start()
-            await server.ready()
+            await self._start(server)
         finally:
             self._away.discard(server.number)
+
+    async def _start(self, server: Server) -> None:
+        """As a supervisor would: a server that does not find its database ends, and is tried again."""
+        until = time.monotonic() + _START_S
+        server.start()
+        while not await server.says_ready():
+            if not server.running:
+                if server.proxy is None or time.monotonic() > until:
+                    raise AssertionError(f"server {server.number} ended:\n{server.tail()}")
+                self.counts["server started once more"] += 1
+                server.start()
+            await asyncio.sleep(0.1)
 
     async def _end(self, server: Server) -> None:
         try:
             code = await server.stop()
             if code != 0:
                 self.trouble.append(f"server {server.number} ended with {code}:\n{server.tail()}")
-            server.start()
-            await server.ready()
+            await self._start(server)
         finally:
             self._away.discard(server.number)
 

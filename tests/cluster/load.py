@@ -27,6 +27,8 @@ _HOT_SHARE = 0.5
 _MOST_ATTEMPTS = 4
 _TIMEOUT_S = 3.0
 _DAY_MS = 86_400_000
+_OUT_OF_REACH = b"profiles cannot be reached"
+"""What a server says when it lost the database, perhaps in the middle of it all."""
 
 
 class Load:
@@ -194,12 +196,12 @@ class _Client:
             if reply.status in {200, 404}:
                 return _Came(server, began, ended, reply)
             load.refusals[f"{reply.status}"] += 1
+            if reply.status == 500 or (reply.status == 503 and _OUT_OF_REACH in reply.body):
+                # Something failed there, perhaps after it was done.
+                return _Came(server, began, NEVER)
             if reply.status == 503 and again:
                 again = False
                 continue
-            if reply.status == 500:
-                # Something failed there, perhaps after it was done.
-                return _Came(server, began, NEVER)
             if reply.status not in {429, 503}:
                 load.broken.append(f"{request[:2]} was answered {reply.status}: {reply.body!r}")
             return _Came(server, began, ended)
