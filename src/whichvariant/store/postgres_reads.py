@@ -109,10 +109,10 @@ class Reads:
             check_namespace(namespace)
             number = await self._spaces.number(self._connections, namespace)
         if number is None:
-            return await self._elsewhere(encoded)
+            return await self._elsewhere(namespace, encoded)
         row = await self._row(number, encoded)
         if row is None:
-            return await self._elsewhere(encoded)
+            return await self._elsewhere(namespace, encoded)
         kind = row[1]
         if kind == PROFILE:
             return profile_of(number, row)
@@ -121,7 +121,7 @@ class Reads:
             return Tombstone(row[3])
         both = await self._fetch(_FOLLOW, number, encoded)
         if not both:
-            return await self._elsewhere(encoded)
+            return await self._elsewhere(namespace, encoded)
         row = both[0][:7]
         if row[1] == PROFILE:
             return profile_of(number, row)
@@ -132,12 +132,12 @@ class Reads:
             raise StoreDamaged(f"the key {key!r} leads to no profile in the store")
         return profile_of(number, both[0][7:])
 
-    async def _elsewhere(self, key: bytes) -> Found:
-        others = await self._fetch(_ELSEWHERE, key)
-        if not others:
-            return None
-        spaces = [await self._spaces.space(self._connections, row[0]) for row in others]
-        return Elsewhere(tuple(sorted(spaces)))
+    async def _elsewhere(self, here: Namespace, key: bytes) -> Found:
+        rows = await self._fetch(_ELSEWHERE, key)
+        spaces = [await self._spaces.space(self._connections, row[0]) for row in rows]
+        # If it has come to be here since we looked, it was nowhere when we did.
+        others = sorted(space for space in spaces if space != here)
+        return Elsewhere(tuple(others)) if others else None
 
     async def history(self, namespace: Namespace, profile_id: str) -> list[HistoryRow]:
         key = key_bytes(profile_id)
