@@ -116,7 +116,7 @@ class Faults:
             self._away.discard(server.number)
 
     async def _start(self, server: Server) -> None:
-        """As a supervisor would: a server that does not find its database ends, and is tried again."""
+        """As a supervisor would: one that does not find its database ends, and is tried again."""
         until = time.monotonic() + _START_S
         server.start()
         while not await server.says_ready():

@@ -31,6 +31,10 @@ _OUT_OF_REACH = b"profiles cannot be reached"
 """What a server says when it lost the database, perhaps in the middle of it all."""
 
 
+Choose = Callable[[random.Random], int]
+"""Which of the servers is to be asked next."""
+
+
 class Load:
     """Clients, and what they recorded.
 
@@ -46,6 +50,7 @@ class Load:
         seed: int,
         profiles: int,
         pause_s: float,
+        choose: Choose | None = None,
     ) -> None:
         self.seed = seed
         self.history: list[Group] = []
@@ -54,6 +59,7 @@ class Load:
         self.waits_s: list[float] = []
         self.releases = releases
         self.ports = tuple(ports)
+        self.choose = choose or (lambda generator: generator.randrange(len(ports)))
         self._pause_s = pause_s
         self._first_ms = int(time.time() * 1000) - 30 * _DAY_MS
         self._generator = random.Random(seed)
@@ -180,7 +186,7 @@ class _Client:
         load = self._load
         again = True
         while True:
-            server = self._generator.randrange(len(self._wires))
+            server = load.choose(self._generator)
             began = time.monotonic()
             try:
                 reply = await self._wires[server].ask(*request)

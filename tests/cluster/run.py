@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import pathlib
 import pickle
+import signal
 import statistics
 import sys
 import tempfile
@@ -65,7 +66,7 @@ class Outcome(msgspec.Struct):
 async def carry_out(plan: Plan, folder: pathlib.Path) -> tuple[Outcome, Kept]:
     """Load and faults for ``plan.seconds``, then everything heals and is looked at once more."""
     findings: list[str] = []
-    async with cluster(folder, plan.store) as servers:
+    async with cluster(folder, plan.store, proxied=True) as servers:
         ports = [server.port for server in servers.servers]
         load = Load(
             ports,
@@ -133,6 +134,9 @@ def main() -> int:
     parser.add_argument("--keep", type=pathlib.Path)
     parser.add_argument("--check", type=pathlib.Path)
     chosen = parser.parse_args()
+    # However it is told to end, it ends what it started.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     if chosen.check is not None:
         checked = again(chosen.check)
         sys.stdout.write("\n".join(one.text for one in checked.findings))

@@ -138,19 +138,24 @@ class Cluster:
 
 @contextlib.asynccontextmanager
 async def cluster(
-    folder: pathlib.Path, store: str, *arguments: str, count: int = COUNT
+    folder: pathlib.Path, store: str, *arguments: str, proxied: bool = False
 ) -> AsyncIterator[Cluster]:
-    """Servers that are ready, until the block ends. ``store``: "embedded" or "postgresql"."""
+    """Servers that are ready, until the block ends. ``store``: "embedded" or "postgresql".
+
+    ``proxied``: there is a proxy of the running event loop before the database, for each server.
+    """
     releases = Releases(folder / "configuration.json")
     together = Cluster(folder, releases)
     try:
         if store == "postgresql":
             together.postgres = await asyncio.to_thread(Postgres)
             await asyncio.to_thread(together.postgres.start)
-        for number in range(count):
+        for number in range(COUNT):
             proxy = None
             where = str(folder / "profiles.db")
             if together.postgres is not None:
+                where = together.postgres.dsn
+            if together.postgres is not None and proxied:
                 proxy = Proxy(together.postgres.port)
                 await proxy.start()
                 where = together.postgres.dsn_at(proxy.port)
@@ -164,7 +169,7 @@ async def cluster(
         await asyncio.gather(*(server.ready() for server in together.servers))
         yield together
         codes = await asyncio.gather(*(server.stop() for server in together.servers))
-        assert codes == [0] * count, [server.tail() for server in together.servers]
+        assert codes == [0] * COUNT, [server.tail() for server in together.servers]
     finally:
         for server in together.servers:
             if server.running:

@@ -65,7 +65,8 @@ class Connection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        settings = getattr(config.loaded_app, "settings", None)
+        self._app = config.loaded_app
+        settings = getattr(self._app, "settings", None)
         self._limits = settings if isinstance(settings, ServerSettings) else ServerSettings()
         self._watch = _watch_of(self)
         self.due = math.inf
@@ -216,7 +217,9 @@ class Connection(HttpToolsProtocol):
         self._body_open = True
         self._body_bytes = 0
         self.due = math.inf
-        if self._stopping:
+        if self._stopping or getattr(self._app, "stopping", False):
+            # Whoever keeps connections finds another server with the next request. While the server
+            # drains, that is before anything is refused.
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
