@@ -30,10 +30,11 @@ from whichvariant.server.inspector import check_inspector
 from whichvariant.server.metrics import OTHER, Shared, endpoint_of
 from whichvariant.server.observing import Observer
 from whichvariant.server.routing import CREATE, IMPORT, PROFILE, Route, match, path_below
-from whichvariant.server.running import Running, open_store
+from whichvariant.server.running import Running
 from whichvariant.server.settings import ServerSettings
 from whichvariant.server.traceparent import own_traceparent
 from whichvariant.server.visitors import Visitor, VisitorSources, visitor_sources
+from whichvariant.store.opening import open_store
 from whichvariant.store.protocol import ProfileStore
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class App:
                 return self._running
             await self.load()
             if self._store is None:
-                self._store = open_store(self.settings)
+                self._store = await open_store(self.settings.store)
             self._running = Running(
                 self.settings, self.catalog, self._store, self._sources, self._visitors
             )
