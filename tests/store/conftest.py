@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Iterator
 
 import pytest
-
 from tests.postgres import schema
+
 from whichvariant.store import EmbeddedStore, MemoryStore, ProfileStore
 from whichvariant.store.postgres import PostgresStore
 

@@ -26,7 +26,8 @@ _ROWS = 1000
 
 
 async def count_everything(connection: asyncpg.Connection, trouble: str) -> StoreStats:
-    """What ``stats`` gives, as of one moment."""
+    """What ``stats`` gives, as of one moment. In place of files there are tables."""
+    sizes = await _sizes_bytes(connection)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         spaces = {
             number: Namespace(
@@ -62,7 +63,20 @@ async def count_everything(connection: asyncpg.Connection, trouble: str) -> Stor
         for number in {number for number, _ in counts}
     )
     engine = " ".join(version.replace(",", " ").split()[:2])
-    return StoreStats(tuple(rows), {}, 0, engine, versions.version, trouble)
+    return StoreStats(tuple(rows), sizes, 0, engine, versions.version, trouble)
+
+
+async def _sizes_bytes(connection: asyncpg.Connection) -> dict[str, int]:
+    """How large each table is, with its indexes, where the database can tell."""
+    try:
+        rows = await connection.fetch(
+            "SELECT t.name, pg_total_relation_size(to_regclass(t.name)) "
+            "FROM unnest($1::text[]) AS t(name)",
+            list(TABLES),
+        )
+    except asyncpg.PostgresError:
+        return {}
+    return {name: size for name, size in rows if size is not None}
 
 
 async def feel_pulse(connection: asyncpg.Connection, trouble: str) -> Pulse:
@@ -101,9 +115,7 @@ class Verification:
             await self._check("wv_namespaces", ("number",), _NAMESPACE, _namespace_of)
             await self._check("wv_keys", ("namespace", "key"), _KEY, _key_of)
             await self._check_ends()
-            await self._check(
-                "wv_history", ("namespace", "profile", "sequence"), _EVENT, _event_of
-            )
+            await self._check("wv_history", ("namespace", "profile", "sequence"), _EVENT, _event_of)
             await self._check("wv_inbox", ("sequence",), _ITEM, _item_of("inbox"))
             await self._check("wv_rejected", ("sequence",), _ITEM, _item_of("rejected"))
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import asyncpg
 
 from whichvariant.clock import random_bytes
-from whichvariant.errors import StoreConflict, StoreError
+from whichvariant.errors import StoreConflict, StoreUnavailable
 from whichvariant.store.postgres_changes import Changes, Entry, dissolved, mentioned
 from whichvariant.store.protocol import Transaction
 from whichvariant.store.seals import entry_seal, event_seal
@@ -115,7 +115,7 @@ class Commit:
 
         Raises:
             StoreConflict: an expectation does not hold; nothing was applied.
-            StoreError: an expectation does not hold any more, perhaps because it was applied.
+            StoreUnavailable: an expectation does not hold any more, perhaps because it was applied.
         """
         while True:
             try:
@@ -132,7 +132,7 @@ class Commit:
                 # What the attempt before had begun may have come through since we looked.
                 if await self._is_done(connection):
                     return
-                raise StoreError(
+                raise StoreUnavailable(
                     "the connection was lost during a commit, and what it wrote cannot be told "
                     f"from what others wrote since: {conflict}"
                 ) from conflict

@@ -12,6 +12,7 @@ from whichvariant.errors import (
     StoreForeign,
     StoreFull,
     StoreReadOnly,
+    StoreUnavailable,
 )
 
 
@@ -75,7 +76,9 @@ def store_error(error: BaseException, name: str) -> StoreError:
     if state in _NO_TABLES:
         return StoreForeign(f"{text}; the tables are not there, or not as this release knows them")
     if state in _NO_TIME:
-        return StoreError(f"{name}: {_NO_TIME[state]}; nothing was applied")
+        return StoreUnavailable(f"{name}: {_NO_TIME[state]}; nothing was applied")
+    if trouble_of(error, None) is not Trouble.FAILED:
+        return StoreUnavailable(text)
     return StoreError(text)
 
 

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from whichvariant.errors import StoreClosed, StoreError, StoreReadOnly
+from whichvariant.errors import StoreClosed, StoreError, StoreReadOnly, StoreUnavailable
 from whichvariant.store.postgres_errors import Trouble, store_error, trouble_of
 from whichvariant.store.postgres_target import Target
 
@@ -62,7 +62,7 @@ async def connect(target: Target) -> asyncpg.Connection:
             timeout=target.connect_timeout_s,
             command_timeout=_SILENCE_S,
             server_settings={"application_name": "whichvariant"}
-            if "application_name" not in target.settings
+            if "application_name" not in target.named
             else None,
             **more,
         )
@@ -80,7 +80,7 @@ async def connect(target: Target) -> asyncpg.Connection:
                 raise
             connection = await attempt("any")
     try:
-        wanted = {name: value for name, value in _SESSION.items() if name not in target.settings}
+        wanted = {name: value for name, value in _SESSION.items() if name not in target.named}
         await connection.execute(_SET_DURABLE)
         await connection.fetch(_SET_SESSION, list(wanted), list(wanted.values()))
     except BaseException:
@@ -155,7 +155,7 @@ class Connections:
                     doubt = True
                     self.trouble = f"a connection was lost: {type(error).__name__}"
                     if not repeatable:
-                        raise StoreError(
+                        raise StoreUnavailable(
                             f"{self._target.shown}: the connection was lost; "
                             "what was asked for may or may not have been done"
                         ) from error
@@ -198,7 +198,7 @@ class Connections:
     def _final(self, error: BaseException, doubt: bool) -> StoreError:
         final = store_error(error, self._target.shown)
         if doubt and not isinstance(final, StoreReadOnly):
-            return StoreError(f"{final}; what was asked for may or may not have been done")
+            return StoreUnavailable(f"{final}; what was asked for may or may not have been done")
         return final
 
     # ---- lending ---------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ class Connections:
             async with asyncio.timeout_at(deadline):
                 await turn
         except TimeoutError:
-            raise StoreError(
+            raise StoreUnavailable(
                 f"{self._target.shown}: all {self._target.connections} connections have been busy "
                 f"for {self._target.pool_timeout_s:g} s"
             ) from None

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from whichvariant.errors import StoreClosed, StoreError, StoreReadOnly
+from whichvariant.errors import StoreClosed, StoreError, StoreReadOnly, StoreUnavailable
 from whichvariant.store.postgres_changes import PROFILE, Entry, unexpected
 from whichvariant.store.postgres_commits import new_stamp
 from whichvariant.store.postgres_pool import Connections
@@ -186,11 +186,11 @@ class Puts:
                 return {}
             found = await connection.fetch(_LOOK, namespace, [one.key for one in left])
             there = {row[0]: (Entry(*row[1:4]), row[4]) for row in found}
-            return dict(
-                (one.key, outcome)
+            return {
+                one.key: outcome
                 for one in left
                 if (outcome := _outcome(one, there.get(one.key), stamp, doubt)) is not None
-            )
+            }
 
         outcomes = await self._connections.run(work)
         for one in group:
@@ -215,9 +215,7 @@ def _statement(group: list[_Waiting], stamp: int) -> tuple[str, tuple[object, ..
         keys.append(key)
         versions.append(version)
         times.append(put.updated_ms)
-        seals.append(
-            entry_seal(namespace, key, PROFILE, version, put.updated_ms, None, put.record)
-        )
+        seals.append(entry_seal(namespace, key, PROFILE, version, put.updated_ms, None, put.record))
         records.append(put.record)
         # Of two with the same number the later one counts.
         for sequence, row in dict(put.append).items():
@@ -246,7 +244,7 @@ def _outcome(
             if there[1] == stamp:
                 return None
         elif there[0].kind != PROFILE or there[0].version > expects + 1:
-            return StoreError(
+            return StoreUnavailable(
                 f"the connection was lost while {one.put.id!r} was written, and others have "
                 "written it since: it cannot be told whether this write came through"
             )

@@ -129,16 +129,24 @@ MIGRATIONS: Final = (
         2,
         "room for updates",
         (
-            "ALTER TABLE wv_keys SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, "
-            "autovacuum_analyze_scale_factor = 0.02)",
-            "ALTER TABLE wv_inbox SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, "
-            "autovacuum_vacuum_threshold = 1000)",
+            (
+                "ALTER TABLE wv_keys SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, "
+                "autovacuum_analyze_scale_factor = 0.02)"
+            ),
+            (
+                "ALTER TABLE wv_inbox SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, "
+                "autovacuum_vacuum_threshold = 1000)"
+            ),
         ),
         (
-            "ALTER TABLE wv_keys RESET (fillfactor, autovacuum_vacuum_scale_factor, "
-            "autovacuum_analyze_scale_factor)",
-            "ALTER TABLE wv_inbox RESET (fillfactor, autovacuum_vacuum_scale_factor, "
-            "autovacuum_vacuum_threshold)",
+            (
+                "ALTER TABLE wv_keys RESET (fillfactor, autovacuum_vacuum_scale_factor, "
+                "autovacuum_analyze_scale_factor)"
+            ),
+            (
+                "ALTER TABLE wv_inbox RESET (fillfactor, autovacuum_vacuum_scale_factor, "
+                "autovacuum_vacuum_threshold)"
+            ),
         ),
         needs=1,
         online=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlencode
@@ -56,6 +55,7 @@ class Target:
     ``connections`` is the most for each event loop. ``connect_timeout_s`` is for one attempt to
     connect, ``pool_timeout_s`` for waiting until another task gives a connection back, and
     ``patience_s`` for trying again while the database is away, from the first failure on.
+    ``named`` are the parameters that the URL gives to the driver and the server.
     """
 
     dsn: str = field(repr=False)
@@ -63,7 +63,7 @@ class Target:
     connect_timeout_s: float = 5.0
     pool_timeout_s: float = 10.0
     patience_s: float = 5.0
-    settings: Mapping[str, str] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
 
     @property
     def shown(self) -> str:
@@ -105,10 +105,9 @@ def read_target(dsn: str) -> Target:
             raise StoreError(f"{shown(dsn)}: {name} must be a positive number, not {value!r}")
         ours[_OURS[name]] = number
     query = urlencode(kept)
-    names = {name for name, _ in kept}
     return Target(
         f"{plain}?{query}" if query else plain,
         connections=int(max(1.0, ours.pop("connections", Target.connections))),
-        settings={name: "" for name in names},
+        named=frozenset(name for name, _ in kept),
         **ours,
     )
