@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,22 +13,28 @@ from whichvariant.store.postgres import PostgresStore
 from whichvariant.store.postgres_reads import Reads
 
 
+@pytest.fixture
+def dsn() -> Iterator[str]:
+    """The URL of an empty schema."""
+    with schema() as url:
+        yield url
+
+
 async def test_a_profile_that_comes_to_be_meanwhile_is_nowhere_else(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, dsn: str
 ) -> None:
     """A key that was free when it was looked for, and is taken when others are asked for it."""
-    with schema() as dsn:
-        async with await PostgresStore.open(dsn) as store:
-            await put(store, "first")
-            fetch = Reads._fetch
+    async with await PostgresStore.open(dsn) as store:
+        await put(store, "first")
+        fetch = Reads._fetch
 
-            async def later(self: Reads, statement: str, *arguments: Any) -> list[Any]:
-                rows = await fetch(self, statement, *arguments)
-                if not rows:
-                    monkeypatch.undo()
-                    await put(store, "p")
-                return rows
+        async def later(self: Reads, statement: str, *arguments: Any) -> list[Any]:
+            rows = await fetch(self, statement, *arguments)
+            if not rows:
+                monkeypatch.undo()
+                await put(store, "p")
+            return rows
 
-            monkeypatch.setattr(Reads, "_fetch", later)
-            assert await store.find(HERE, "p") is None
-            assert await leads_to(store, "p") == "p"
+        monkeypatch.setattr(Reads, "_fetch", later)
+        assert await store.find(HERE, "p") is None
+        assert await leads_to(store, "p") == "p"
