@@ -17,7 +17,7 @@ from tests.cluster.operations import (
     Update,
 )
 
-OWN, GIVEN, USERS = 3, 2, 2
+OWN, GIVEN, USERS = 2, 3, 2
 PROFILES_PER_GROUP = OWN + GIVEN
 _MOST_DELETES = 2
 _MOST_MADE = 3
@@ -71,6 +71,11 @@ class Group:
     def exhausted(self) -> bool:
         """Whether nothing more can be said of it."""
         return self.marks >= MOST_MARKS
+
+    def first_action(self, generator: random.Random) -> Action:
+        """One batch about every profile that it begins with."""
+        keys = self._of("own", "given")
+        return Batch(tuple(self.saying(generator, key) for key in keys), waits=False)
 
     def next_action(self, generator: random.Random) -> Action | None:
         """What a client asks for next; None: a new profile."""

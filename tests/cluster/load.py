@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import itertools
 import json
 import random
 import time
@@ -74,6 +75,23 @@ class Load:
         self.history.append(group)
         return group
 
+    async def populate(self, clients: int = 16) -> None:
+        """Say something of every profile of every group, so that all of them are there."""
+        left = list(self._live)
+
+        async def work(number: int) -> None:
+            client = _Client(self, number, random.Random(f"{self.seed}/first/{number}"))
+            while left:
+                group = left.pop()
+                await client.open(group)
+                action = group.first_action(client.generator)
+                for attempt in itertools.count(1):
+                    if await client.attempt(group, action, attempt):
+                        break
+            await client.close()
+
+        await asyncio.gather(*(work(number) for number in range(clients)))
+
     async def run(self, clients: int, until: Callable[[], bool]) -> None:
         """All clients at work, until ``until`` says so and what was asked is answered."""
         await asyncio.gather(*(self._client(number, until) for number in range(clients)))
@@ -135,7 +153,7 @@ class _Client:
         self._load = load
         self.answers = 0
         self._number = number
-        self._generator = generator
+        self.generator = generator
         self._wires = [Wire(port, _TIMEOUT_S) for port in load.ports]
 
     async def close(self) -> None:
@@ -144,16 +162,16 @@ class _Client:
 
     async def one(self, group: Group) -> None:
         """One request, and its repetitions where nobody knows what became of it."""
-        action = group.next_action(self._generator)
+        action = group.next_action(self.generator)
         if action is None:
             await self._make(group)
             return
         for attempt in range(1, _MOST_ATTEMPTS + 1):
             if await self.attempt(group, action, attempt):
                 return
-            if self._generator.random() < 0.25:
+            if self.generator.random() < 0.25:
                 return
-            await asyncio.sleep(0.3 * self._generator.random())
+            await asyncio.sleep(0.3 * self.generator.random())
 
     async def open(self, group: Group) -> None:
         """Get the ids that a group begins with."""
@@ -169,7 +187,7 @@ class _Client:
 
     async def _make(self, group: Group) -> None:
         """A new profile. If nobody knows what became of it, nobody knows its id either."""
-        said = group.saying(self._generator, UNKNOWN)
+        said = group.saying(self.generator, UNKNOWN)
         came = await self._asked(creation(group, said))
         if came.reply is not None:
             key = group.key_of(_id_in(came.reply), "made")
@@ -186,7 +204,7 @@ class _Client:
         load = self._load
         again = True
         while True:
-            server = load.choose(self._generator)
+            server = load.choose(self.generator)
             began = time.monotonic()
             try:
                 reply = await self._wires[server].ask(*request)

@@ -75,6 +75,7 @@ async def carry_out(plan: Plan, folder: pathlib.Path) -> tuple[Outcome, Kept]:
             profiles=plan.profiles,
             pause_s=plan.pause_s,
         )
+        await load.populate()
         faults = Faults(servers, plan.seed)
         began = time.monotonic()
 
