@@ -202,3 +202,27 @@ def schema() -> Iterator[str]:
         yield dsn
     finally:
         drop_schema(dsn)
+
+
+_emptied: list[str] = []
+
+
+@contextlib.contextmanager
+def used_schema() -> Iterator[str]:
+    """As ``schema``, but there may be tables of a store in it, with nothing in them.
+
+    Making tables takes longer than most tests.
+    """
+    dsn = _emptied.pop() if _emptied else new_schema()
+    yield dsn
+    # A test that failed may have left anything, so only sound ones come here.
+    execute(
+        dsn,
+        "SET lock_timeout = '10s'",
+        *(
+            f"DELETE FROM wv_{table}"
+            for table in ("keys", "history", "inbox", "rejected", "namespaces")
+        ),
+        "ALTER SEQUENCE wv_inbox_sequence RESTART",
+    )
+    _emptied.append(dsn)

@@ -49,10 +49,11 @@ _MOST_AGAIN: Final = 20
 _STANDBY_S: Final = 2.0
 
 
-async def connect(target: Target) -> asyncpg.Connection:
+async def connect(target: Target, silence_s: float | None = _SILENCE_S) -> asyncpg.Connection:
     """A connection to a server that takes writes, or else to one that can be read.
 
-    Raises asyncpg's errors and OSError.
+    Where a statement takes longer than ``silence_s``, the server is taken for gone. Raises
+    asyncpg's errors and OSError.
     """
 
     async def attempt(wanted: str | None) -> asyncpg.Connection:
@@ -60,7 +61,7 @@ async def connect(target: Target) -> asyncpg.Connection:
         connection: asyncpg.Connection = await asyncpg.connect(
             target.dsn,
             timeout=target.connect_timeout_s,
-            command_timeout=_SILENCE_S,
+            command_timeout=silence_s,
             server_settings={"application_name": "whichvariant"}
             if "application_name" not in target.named
             else None,
@@ -185,7 +186,7 @@ class Connections:
         """
         connection: asyncpg.Connection | None = None
         try:
-            connection = await connect(self._target)
+            connection = await connect(self._target, silence_s=None)
             await connection.execute("SET statement_timeout = 0")
             await connection.execute("SET idle_in_transaction_session_timeout = 0")
             yield connection
