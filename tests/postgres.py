@@ -205,6 +205,16 @@ def schema() -> Iterator[str]:
 
 
 _emptied: list[str] = []
+EMPTY = """
+    SET lock_timeout = '10s';
+    DELETE FROM wv_keys;
+    DELETE FROM wv_history;
+    DELETE FROM wv_inbox;
+    DELETE FROM wv_rejected;
+    DELETE FROM wv_namespaces;
+    ALTER SEQUENCE wv_inbox_sequence RESTART;
+"""
+"""What makes a store empty again, but for its secret."""
 
 
 @contextlib.contextmanager
@@ -216,13 +226,5 @@ def used_schema() -> Iterator[str]:
     dsn = _emptied.pop() if _emptied else new_schema()
     yield dsn
     # A test that failed may have left anything, so only sound ones come here.
-    execute(
-        dsn,
-        "SET lock_timeout = '10s'",
-        *(
-            f"DELETE FROM wv_{table}"
-            for table in ("keys", "history", "inbox", "rejected", "namespaces")
-        ),
-        "ALTER SEQUENCE wv_inbox_sequence RESTART",
-    )
+    execute(dsn, EMPTY)
     _emptied.append(dsn)
