@@ -202,3 +202,29 @@ def schema() -> Iterator[str]:
         yield dsn
     finally:
         drop_schema(dsn)
+
+
+_emptied: list[str] = []
+EMPTY = """
+    SET lock_timeout = '10s';
+    DELETE FROM wv_keys;
+    DELETE FROM wv_history;
+    DELETE FROM wv_inbox;
+    DELETE FROM wv_rejected;
+    DELETE FROM wv_namespaces;
+    ALTER SEQUENCE wv_inbox_sequence RESTART;
+"""
+"""What makes a store empty again, but for its secret."""
+
+
+@contextlib.contextmanager
+def used_schema() -> Iterator[str]:
+    """As ``schema``, but there may be tables of a store in it, with nothing in them.
+
+    Making tables takes longer than most tests.
+    """
+    dsn = _emptied.pop() if _emptied else new_schema()
+    yield dsn
+    # A test that failed may have left anything, so only sound ones come here.
+    execute(dsn, EMPTY)
+    _emptied.append(dsn)

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 
 import pytest
-from tests.postgres import schema
+from tests.postgres import used_schema
 
 from whichvariant.store import EmbeddedStore, MemoryStore, ProfileStore
 from whichvariant.store.postgres import PostgresStore
@@ -16,7 +16,7 @@ from whichvariant.store.postgres import PostgresStore
 @pytest.fixture
 def dsn() -> Iterator[str]:
     """Where a store in PostgreSQL can be made."""
-    with schema() as made:
+    with used_schema() as made:
         yield made
 
 

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 
 import pytest
-from tests.postgres import schema
+from tests.postgres import used_schema
 
 from whichvariant.store import EmbeddedStore, MemoryStore, ProfileStore
 from whichvariant.store.postgres import PostgresStore
@@ -22,7 +22,7 @@ def path(tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.fixture
 def dsn() -> Iterator[str]:
     """Where a store in PostgreSQL can be made."""
-    with schema() as made:
+    with used_schema() as made:
         yield made
 
 

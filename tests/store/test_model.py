@@ -261,5 +261,5 @@ def _settings(examples: int) -> settings:
 
 Stores.TestCase.settings = _settings(40)
 TestStores = Stores.TestCase
-StoresInDatabase.TestCase.settings = _settings(15)
+StoresInDatabase.TestCase.settings = _settings(8)
 TestStoresInDatabase = StoresInDatabase.TestCase

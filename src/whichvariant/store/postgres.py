@@ -13,9 +13,9 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Coroutine, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import asyncpg
 
@@ -66,6 +66,8 @@ from whichvariant.store.protocol import (
     Transaction,
 )
 
+T = TypeVar("T")
+
 
 class _Here:
     """What one event loop has of a store."""
@@ -76,7 +78,8 @@ class _Here:
         self.puts = Puts(self.connections)
         self.reads = Reads(self.connections, spaces)
         self.queue = Queue(self.connections, spaces)
-        self.commits: set[asyncio.Task[None]] = set()
+        self._busy = 0
+        self._quiet: asyncio.Future[None] | None = None
         # An event loop ends its generators before it closes: that is how we learn of its end.
         self._guard = self._watch()
         with contextlib.suppress(StopIteration):
@@ -88,10 +91,33 @@ class _Here:
         finally:
             await self.connections.close("the event loop has ended")
 
+    def __enter__(self) -> Self:
+        """Something begins, which closing has to wait for."""
+        self._busy += 1
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        self._busy -= 1
+        if self._busy == 0 and self._quiet is not None:
+            self._quiet.set_result(None)
+
+    async def finished(self, work: Coroutine[Any, Any, T]) -> T:
+        """Bring a write to its end, even if whoever waits for it is cancelled."""
+        self._busy += 1
+        task = self.loop.create_task(work, name="store: write")
+        task.add_done_callback(self._leave)
+        return await asyncio.shield(task)
+
+    def _leave(self, task: asyncio.Task[Any]) -> None:
+        self.__exit__()
+        if not task.cancelled():
+            task.exception()  # whoever waits for it has been told, or does not wait any more
+
     async def close(self, why: str) -> None:
         """Finish what was begun, refuse the rest."""
-        while self.commits:
-            await asyncio.wait(self.commits)
+        if self._busy:
+            self._quiet = self.loop.create_future()
+            await self._quiet
         await self.puts.finish()
         await self.connections.close(why)
         await self._guard.aclose()
@@ -167,63 +193,66 @@ class PostgresStore:
     # ---- reading ---------------------------------------------------------------------------------
 
     async def find(self, namespace: Namespace, key: str) -> Found:
-        return await self._here().reads.find(namespace, key)
+        with self._here() as here:
+            return await here.reads.find(namespace, key)
 
     async def history(self, namespace: Namespace, profile_id: str) -> list[HistoryRow]:
-        return await self._here().reads.history(namespace, profile_id)
+        with self._here() as here:
+            return await here.reads.history(namespace, profile_id)
 
     async def aliases(self, namespace: Namespace, profile_id: str) -> list[str]:
-        return await self._here().reads.aliases(namespace, profile_id)
+        with self._here() as here:
+            return await here.reads.aliases(namespace, profile_id)
 
     async def rejected(self, after: int = 0, limit: int = 100) -> list[RejectedItem]:
         check_sequences((after,))
-        return await self._here().queue.rejected(after, limit)
+        with self._here() as here:
+            return await here.queue.rejected(after, limit)
 
     async def scan(
         self, namespace: Namespace | None = None, after: Place | None = None, limit: int = 1000
     ) -> list[tuple[Namespace, ProfileRow]]:
-        return await self._here().reads.scan(namespace, after, limit)
+        with self._here() as here:
+            return await here.reads.scan(namespace, after, limit)
 
     async def scan_names(
         self, namespace: Namespace | None = None, after: Place | None = None, limit: int = 1000
     ) -> list[tuple[Namespace, Name]]:
-        return await self._here().reads.scan_names(namespace, after, limit)
+        with self._here() as here:
+            return await here.reads.scan_names(namespace, after, limit)
 
     async def stats(self) -> StoreStats:
-        here = self._here()
-        async with here.connections.alone() as connection:
-            return await count_everything(connection, here.connections.trouble)
+        with self._here() as here:
+            trouble = here.connections.trouble
+            return await here.connections.run(
+                lambda connection, _: count_everything(connection, trouble)
+            )
 
     async def pulse(self) -> Pulse:
-        connections = self._here().connections
-        return await connections.run(
-            lambda connection, _: feel_pulse(connection, connections.trouble)
-        )
+        with self._here() as here:
+            trouble = here.connections.trouble
+            return await here.connections.run(lambda connection, _: feel_pulse(connection, trouble))
 
     # ---- writing ---------------------------------------------------------------------------------
 
     async def commit(self, transaction: Transaction) -> None:
         check_transaction(transaction)
-        here = self._here()
-        number = self._spaces.known(transaction.namespace)
-        if number is None:
-            number = await self._spaces.numbered(here.connections, transaction.namespace)
-        put = only_put(transaction)
-        if put is not None:
-            await here.puts.submit(number, put)
-            return
-        commit = Commit(number, transaction)
-        # Whoever waits may be cancelled; what was begun is brought to its end all the same.
-        task = here.loop.create_task(here.connections.run(commit.attempt), name="store: commit")
-        here.commits.add(task)
-        task.add_done_callback(here.commits.discard)
-        await asyncio.shield(task)
+        with self._here() as here:
+            number = self._spaces.known(transaction.namespace)
+            if number is None:
+                number = await self._spaces.numbered(here.connections, transaction.namespace)
+            put = only_put(transaction)
+            if put is not None:
+                await here.puts.submit(number, put)
+            else:
+                await here.finished(here.connections.run(Commit(number, transaction).attempt))
 
     async def enqueue(self, namespace: Namespace, payload: bytes, received_ms: int) -> int:
         check_namespace(namespace)
         check_data(payload, "the payload")
         check_integer(received_ms, "the time of receipt,")
-        return await self._here().queue.enqueue(namespace, payload, received_ms)
+        with self._here() as here:
+            return await here.finished(here.queue.enqueue(namespace, payload, received_ms))
 
     async def claim(
         self,
@@ -236,36 +265,43 @@ class PostgresStore:
         encoded = key_bytes(owner)
         check_integer(now_ms + lease_ms, "the end of the lease,")
         check_integer(now_ms + CLOCK_TOLERANCE_MS, "the time of the claim,")
-        return await self._here().queue.claim(encoded, limit, lease_ms, now_ms, skip)
+        with self._here() as here:
+            return await here.finished(here.queue.claim(encoded, limit, lease_ms, now_ms, skip))
 
     async def release(self, sequences: Sequence[int], owner: str) -> None:
         check_sequences(sequences)
         encoded = key_bytes(owner)
-        await self._here().queue.release(sequences, encoded)
+        with self._here() as here:
+            await here.finished(here.queue.release(sequences, encoded))
 
     async def reject(self, sequence: int, reason: str, now_ms: int) -> None:
         check_sequences((sequence, now_ms))
-        await self._here().queue.reject(sequence, reason_text(reason), now_ms)
+        with self._here() as here:
+            await here.finished(here.queue.reject(sequence, reason_text(reason), now_ms))
 
     async def requeue(self, sequences: Sequence[int]) -> int:
         check_sequences(sequences)
-        return await self._here().queue.requeue(sequences)
+        with self._here() as here:
+            return await here.finished(here.queue.requeue(sequences))
 
     async def discard(self, sequences: Sequence[int]) -> int:
         check_sequences(sequences)
-        return await self._here().queue.discard(sequences)
+        with self._here() as here:
+            return await here.finished(here.queue.discard(sequences))
 
     # ---- care ------------------------------------------------------------------------------------
 
     async def compact(self, *, rebuild: bool = False) -> None:
-        async with self._here().connections.alone() as connection:
-            await compact(connection, rebuild=rebuild)
+        with self._here() as here:
+            async with here.connections.alone() as connection:
+                await compact(connection, rebuild=rebuild)
 
     async def verify(self, progress: Progress | None = None) -> list[Damage]:
-        async with self._here().connections.alone() as connection:
-            verification = Verification(connection, progress)
-            await verification.run()
-            return verification.found
+        with self._here() as here:
+            async with here.connections.alone() as connection:
+                verification = Verification(connection, progress)
+                await verification.run()
+                return verification.found
 
     async def backup(self, path: str | os.PathLike[str]) -> None:
         self._here()

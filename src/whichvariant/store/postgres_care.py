@@ -23,12 +23,15 @@ from whichvariant.store.seals import (
 )
 
 _ROWS = 1000
+# Counting a large table takes as long as reading it.
+_LONG_S = 86_400.0
 
 
 async def count_everything(connection: asyncpg.Connection, trouble: str) -> StoreStats:
     """What ``stats`` gives, as of one moment. In place of files there are tables."""
     sizes = await _sizes_bytes(connection)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute("SET LOCAL statement_timeout = 0")
         spaces = {
             number: Namespace(
                 organization.decode(errors="backslashreplace"),
@@ -40,12 +43,14 @@ async def count_everything(connection: asyncpg.Connection, trouble: str) -> Stor
         }
         counts: Counter[tuple[int, int | str]] = Counter()
         for number, kind, count in await connection.fetch(
-            "SELECT namespace, kind, count(*) FROM wv_keys GROUP BY namespace, kind"
+            "SELECT namespace, kind, count(*) FROM wv_keys GROUP BY namespace, kind",
+            timeout=_LONG_S,
         ):
             counts[number, kind] = count
         for table in ("inbox", "rejected"):
             for number, count in await connection.fetch(
-                f"SELECT namespace, count(*) FROM wv_{table} GROUP BY namespace"
+                f"SELECT namespace, count(*) FROM wv_{table} GROUP BY namespace",
+                timeout=_LONG_S,
             ):
                 counts[number, table] = count
         versions = await read_versions(connection)

@@ -46,13 +46,14 @@ _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
 _MOST_AGAIN: Final = 20
 # A connection to a server that takes no writes is kept no longer, in case another one does by then.
-_STANDBY_S: Final = 2.0
+_STANDBY_S: Final = 1.0
 
 
-async def connect(target: Target) -> asyncpg.Connection:
+async def connect(target: Target, silence_s: float | None = _SILENCE_S) -> asyncpg.Connection:
     """A connection to a server that takes writes, or else to one that can be read.
 
-    Raises asyncpg's errors and OSError.
+    Where a statement takes longer than ``silence_s``, the server is taken for gone. Raises
+    asyncpg's errors and OSError.
     """
 
     async def attempt(wanted: str | None) -> asyncpg.Connection:
@@ -60,7 +61,7 @@ async def connect(target: Target) -> asyncpg.Connection:
         connection: asyncpg.Connection = await asyncpg.connect(
             target.dsn,
             timeout=target.connect_timeout_s,
-            command_timeout=_SILENCE_S,
+            command_timeout=silence_s,
             server_settings={"application_name": "whichvariant"}
             if "application_name" not in target.named
             else None,
@@ -101,6 +102,7 @@ class Connections:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._expires: dict[asyncpg.Connection, float] = {}
         self._closed = ""
+        self._read_only_until = 0.0
         # What went wrong lately without failing anybody.
         self.trouble = ""
 
@@ -130,6 +132,7 @@ class Connections:
         deadline: float | None = None
         pause_s = _FIRST_PAUSE_S
         again = 0
+        afresh = False
         while True:
             connection = None
             try:
@@ -143,12 +146,16 @@ class Connections:
                 raise
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, _INTERNAL) as error:
                 kind = trouble_of(error, connection)
+                now = self._loop.time()
+                known = kind is Trouble.READ_ONLY and now < self._read_only_until
                 if connection is not None:
-                    if kind in (Trouble.AGAIN, Trouble.FAILED):
+                    if known or kind in (Trouble.AGAIN, Trouble.FAILED):
                         await self._tidy(connection)
                     else:
                         self._discard(connection)
-                now = self._loop.time()
+                if kind is Trouble.READ_ONLY and not known:
+                    self._look_for_another(now, afresh)
+                    afresh = True
                 if deadline is None:
                     deadline = now + self._target.patience_s
                 if kind is Trouble.LOST and connection is not None:
@@ -164,7 +171,7 @@ class Connections:
                 hopeless = (
                     kind is Trouble.FAILED
                     or again > _MOST_AGAIN
-                    or (kind is Trouble.READ_ONLY and not self._target.several_hosts)
+                    or known
                     or now + pause_s > deadline
                 )
                 if hopeless:
@@ -185,7 +192,7 @@ class Connections:
         """
         connection: asyncpg.Connection | None = None
         try:
-            connection = await connect(self._target)
+            connection = await connect(self._target, silence_s=None)
             await connection.execute("SET statement_timeout = 0")
             await connection.execute("SET idle_in_transaction_session_timeout = 0")
             yield connection
@@ -194,6 +201,18 @@ class Connections:
         finally:
             if connection is not None:
                 await _close(connection)
+
+    def _look_for_another(self, now: float, afresh: bool) -> None:
+        """A server took no write: connect anew, since there may be another one at its place now.
+
+        ``afresh``: that was done already, in vain. Then let nobody else try for a while, unless the
+        URL names several servers, of which one is about to take over.
+        """
+        if afresh and not self._target.several_hosts:
+            self._read_only_until = now + _STANDBY_S
+        for connection in list(self._idle):
+            self._idle.remove(connection)
+            self._discard(connection)
 
     def _final(self, error: BaseException, doubt: bool) -> StoreError:
         final = store_error(error, self._target.shown)

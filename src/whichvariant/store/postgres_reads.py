@@ -104,15 +104,17 @@ class Reads:
 
     async def find(self, namespace: Namespace, key: str) -> Found:
         encoded = key_bytes(key)
-        number = self._spaces.known(namespace)
-        if number is None:
-            check_namespace(namespace)
-            number = await self._spaces.number(self._connections, namespace)
-        if number is None:
-            return await self._elsewhere(namespace, encoded)
-        row = await self._row(number, encoded)
-        if row is None:
-            return await self._elsewhere(namespace, encoded)
+        while True:
+            number = self._spaces.known(namespace)
+            if number is None:
+                number = await self._number(namespace)
+            row = None if number is None else await self._row(number, encoded)
+            if number is not None and row is not None:
+                break
+            others = await self._elsewhere(encoded)
+            if namespace not in others:
+                return Elsewhere(others) if others else None
+            # It was made here since it was looked for.
         kind = row[1]
         if kind == PROFILE:
             return profile_of(number, row)
@@ -121,7 +123,7 @@ class Reads:
             return Tombstone(row[3])
         both = await self._fetch(_FOLLOW, number, encoded)
         if not both:
-            return await self._elsewhere(namespace, encoded)
+            return await self.find(namespace, key)
         row = both[0][:7]
         if row[1] == PROFILE:
             return profile_of(number, row)
@@ -132,12 +134,11 @@ class Reads:
             raise StoreDamaged(f"the key {key!r} leads to no profile in the store")
         return profile_of(number, both[0][7:])
 
-    async def _elsewhere(self, here: Namespace, key: bytes) -> Found:
-        rows = await self._fetch(_ELSEWHERE, key)
-        spaces = [await self._spaces.space(self._connections, row[0]) for row in rows]
-        # If it has come to be here since we looked, it was nowhere when we did.
-        others = sorted(space for space in spaces if space != here)
-        return Elsewhere(tuple(others)) if others else None
+    async def _elsewhere(self, key: bytes) -> tuple[Namespace, ...]:
+        """The namespaces in which a key leads to a profile, in their order."""
+        found = await self._fetch(_ELSEWHERE, key)
+        spaces = [await self._spaces.space(self._connections, row[0]) for row in found]
+        return tuple(sorted(spaces))
 
     async def history(self, namespace: Namespace, profile_id: str) -> list[HistoryRow]:
         key = key_bytes(profile_id)
