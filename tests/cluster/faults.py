@@ -184,7 +184,7 @@ class Faults:
         postgres = self._cluster.postgres
         assert postgres is not None
         with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            connection = await asyncpg.connect(postgres.dsn, timeout=5)
+            connection = await asyncpg.connect(postgres.dsn(), timeout=5)
             try:
                 await connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

@@ -2,14 +2,16 @@
 
     python -m tests.cluster.run --store postgresql --seconds 600 --seed 7
 
-says what came of it as one line of JSON; its exit code is 1 if something is wrong. With --keep the
-history is kept in a file, which ``--check`` looks at once more.
+says what came of it as one line of JSON; its exit code is 1 if something is wrong. What is not said
+is taken from WHICHVARIANT_CLUSTER_SECONDS, …_SEED and …_PROFILES. With --keep the history is kept in
+a file, which --check looks at once more. Lines of long runs are in ``runs.ndjson``.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import pathlib
 import pickle
 import signal
@@ -123,13 +125,17 @@ def again(path: pathlib.Path) -> Checked:
     return check(kept.groups, kept.drained)
 
 
+def _told(name: str, otherwise: str) -> str:
+    return os.environ.get(f"WHICHVARIANT_CLUSTER_{name}", otherwise)
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", choices=("embedded", "postgresql"), default="postgresql")
-    parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--profiles", type=int, default=10_000)
+    parser.add_argument("--seconds", type=float, default=_told("SECONDS", "600"))
+    parser.add_argument("--seed", type=int, default=_told("SEED", "1"))
+    parser.add_argument("--profiles", type=int, default=_told("PROFILES", "10000"))
     parser.add_argument("--clients", type=int, default=24)
     parser.add_argument("--pause-s", type=float, default=0.05)
     parser.add_argument("--keep", type=pathlib.Path)

@@ -149,12 +149,11 @@ async def cluster(
     try:
         if store == "postgresql":
             together.postgres = await asyncio.to_thread(Postgres)
-            await asyncio.to_thread(together.postgres.start)
         for number in range(COUNT):
             proxy = None
             where = str(folder / "profiles.db")
             if together.postgres is not None:
-                where = together.postgres.dsn
+                where = together.postgres.dsn()
             if together.postgres is not None and proxied:
                 proxy = Proxy(together.postgres.port)
                 await proxy.start()
@@ -177,4 +176,4 @@ async def cluster(
             if server.proxy is not None:
                 await server.proxy.close()
         if together.postgres is not None:
-            await asyncio.to_thread(together.postgres.close)
+            await asyncio.to_thread(together.postgres.remove)

@@ -14,9 +14,9 @@ import msgspec
 import pytest
 from tests.cluster.run import Outcome, Plan, carry_out
 
-SECONDS = float(os.environ.get("WHICHVARIANT_CLUSTER_SECONDS", "15"))
+SECONDS = float(os.environ.get("WHICHVARIANT_CLUSTER_SECONDS", "12"))
 SEED = int(os.environ.get("WHICHVARIANT_CLUSTER_SEED", "1"))
-PROFILES = int(os.environ.get("WHICHVARIANT_CLUSTER_PROFILES", "400"))
+PROFILES = int(os.environ.get("WHICHVARIANT_CLUSTER_PROFILES", "300"))
 
 
 @pytest.fixture(scope="module")
