@@ -97,7 +97,7 @@ engines-test: $(VENV)-engines/stamp  ## replays on Ray and Spark (installs them;
 
 .PHONY: cluster-test
 cluster-test: $(STAMPS)/test  ## ten minutes of faults to three servers and PostgreSQL (WHICHVARIANT_CLUSTER_SECONDS)
-	$(call say,servers, connections and PostgreSQL fail under load; what happened is checked)
+	$(call say,servers and their connections and PostgreSQL fail under load)
 	@$(BIN)/python -m tests.cluster.run --store postgresql $(ARGS)
 
 .PHONY: bench-peers

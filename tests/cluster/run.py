@@ -2,9 +2,9 @@
 
     python -m tests.cluster.run --store postgresql --seconds 600 --seed 7
 
-says what came of it as one line of JSON; its exit code is 1 if something is wrong. What is not said
-is taken from WHICHVARIANT_CLUSTER_SECONDS, …_SEED and …_PROFILES. With --keep the history is kept in
-a file, which --check looks at once more. Lines of long runs are in ``runs.ndjson``.
+says what came of it as one line of JSON; its exit code is 1 if something is wrong. What is not
+said is taken from WHICHVARIANT_CLUSTER_SECONDS, …_SEED and …_PROFILES. With --keep the history is
+kept in a file, which --check looks at once more. Lines of long runs are in ``runs.ndjson``.
 """
 
 from __future__ import annotations
