@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import pathlib
 
-import pytest
 from tests.cluster.balancer import PACE_S, Balancer
 from tests.cluster.checking import check
 from tests.cluster.load import Load
@@ -27,9 +26,8 @@ async def replace_all(servers: Cluster, balancer: Balancer) -> list[int]:
     return codes
 
 
-@pytest.mark.parametrize("store", ["embedded", "postgresql"])
-async def test_a_rolling_restart(tmp_path: pathlib.Path, store: str) -> None:
-    async with cluster(tmp_path, store, "--drain-s", str(DRAIN_S)) as servers:
+async def test_a_rolling_restart(tmp_path: pathlib.Path) -> None:
+    async with cluster(tmp_path, "postgresql", "--drain-s", str(DRAIN_S)) as servers:
         balancer = Balancer(servers.servers)
         ports = [server.port for server in servers.servers]
         load = Load(
