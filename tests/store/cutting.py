@@ -50,8 +50,8 @@ class Wire:
         self._writers |= {writer, back}
         try:
             await asyncio.gather(
-                self._hand_on(reader, back, lambda data: self.before_request(data)),
-                self._hand_on(there, writer, lambda data: self.before_reply(data)),
+                self._hand_on(reader, back, "before_request"),
+                self._hand_on(there, writer, "before_reply"),
             )
         finally:
             self._writers -= {writer, back}
@@ -62,11 +62,12 @@ class Wire:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        look: Callable[[bytes], bytes | None],
+        look: str,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
-                seen = look(data)
+                # By its name, because it is another one at any time.
+                seen = getattr(self, look)(data)
                 if seen is None:
                     break
                 writer.write(seen)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
@@ -110,28 +111,18 @@ async def test_a_commit_happens_once_wherever_its_connection_is_cut(
 
 
 async def emptied(dsn: str) -> None:
-    async with await PostgresStore.open(dsn), await asyncpg_connection(dsn) as connection:
+    async with await PostgresStore.open(dsn), plain(dsn) as connection:
         await connection.execute(EMPTY)
 
 
-class asyncpg_connection:  # noqa: N801 - used as a function
-    """A plain connection, for what the store does not do."""
-
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-
-    def __await__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
-        return self._connect().__await__()
-
-    async def _connect(self) -> asyncpg_connection:
-        self._connection = await asyncpg.connect(self._dsn)
-        return self
-
-    async def __aenter__(self) -> asyncpg.Connection:
-        return self._connection
-
-    async def __aexit__(self, *what: object) -> None:
-        await self._connection.close()
+@contextlib.asynccontextmanager
+async def plain(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of our own, for what the store does not do."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def test_a_write_that_others_wrote_over_is_not_said_to_be_done(own: str) -> None:
@@ -285,7 +276,7 @@ async def test_writes_go_on_where_a_server_takes_them_again(own: str) -> None:
     role = "ALTER ROLE postgres {} default_transaction_read_only"
     async with (
         await PostgresStore.open(own) as store,
-        await asyncpg_connection(own) as connection,
+        plain(own) as connection,
     ):
         await put(store, "p")
         await connection.execute(role.format("SET") + " = on")
@@ -324,7 +315,7 @@ async def test_of_several_hosts_the_one_that_takes_writes_is_chosen(
 async def test_a_role_that_may_only_read(own: str) -> None:
     await (await prepared(own)).close()
     schema = own.rpartition("=")[2]
-    async with await asyncpg_connection(own) as connection:
+    async with plain(own) as connection:
         await connection.execute(
             f"DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN; "
             f"GRANT USAGE ON SCHEMA {schema} TO reader; "
@@ -336,13 +327,23 @@ async def test_a_role_that_may_only_read(own: str) -> None:
             await put(store, "new")
 
 
+async def test_a_role_that_may_make_no_tables(own: str) -> None:
+    async with plain(own) as connection:
+        await connection.execute(
+            "DROP ROLE IF EXISTS poor; CREATE ROLE poor LOGIN; "
+            f"GRANT USAGE ON SCHEMA {own.rpartition('=')[2]} TO poor"
+        )
+    with pytest.raises(StoreReadOnly, match="run 'whichvariant store migrate"):
+        await PostgresStore.open(own.replace("postgres@", "poor@"))
+
+
 # ---- limits --------------------------------------------------------------------------------------
 
 
 async def test_a_statement_that_takes_too_long_fails_alone(own: str) -> None:
     async with (
         await PostgresStore.open(within(own, lock_timeout="300ms")) as store,
-        await asyncpg_connection(own) as rival,
+        plain(own) as rival,
     ):
         for key in ("a", "b", "c"):
             await put(store, key)
@@ -363,7 +364,7 @@ async def test_a_statement_that_takes_too_long_fails_alone(own: str) -> None:
 async def test_a_statement_timeout(own: str) -> None:
     async with (
         await PostgresStore.open(within(own, statement_timeout="200ms")) as store,
-        await asyncpg_connection(own) as rival,
+        plain(own) as rival,
     ):
         await put(store, "p")
         transaction = rival.transaction()
@@ -378,7 +379,7 @@ async def test_a_statement_timeout(own: str) -> None:
 async def test_a_pool_that_is_busy(own: str) -> None:
     async with (
         await PostgresStore.open(within(own, pool_size="2", pool_timeout="0.2")) as store,
-        await asyncpg_connection(own) as rival,
+        plain(own) as rival,
     ):
         await put(store, "p")
         transaction = rival.transaction()
@@ -424,7 +425,7 @@ async def test_a_full_disk(own: str) -> None:
     """No room in the database's temporary space stands for no room at all: the code is the same."""
     async with (
         await PostgresStore.open(own) as store,
-        await asyncpg_connection(own) as connection,
+        plain(own) as connection,
     ):
         await put(store, "p")
         await connection.execute(

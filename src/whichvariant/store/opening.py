@@ -17,8 +17,10 @@ MEMORY: Final = "memory"
 """The name of a store that keeps profiles for as long as the process lives."""
 
 
-async def open_store(name: str, *, create: bool = True) -> ProfileStore:
+async def open_store(name: str, *, create: bool = True, unfinished: bool = False) -> ProfileStore:
     """The store of this name: ``memory``, ``postgresql://...``, or else a file's path.
+
+    ``unfinished`` opens one into which a copy has not come to its end.
 
     Raises:
         StoreError: it cannot be opened, or there is none and not ``create``.
@@ -26,8 +28,8 @@ async def open_store(name: str, *, create: bool = True) -> ProfileStore:
     if name == MEMORY:
         return MemoryStore()
     if is_postgres(name):
-        return await postgres_store().open(name, create=create)
-    return EmbeddedStore.open(name, create=create)
+        return await postgres_store().open(name, create=create, unfinished=unfinished)
+    return EmbeddedStore.open(name, create=create, unfinished=unfinished)
 
 
 def postgres_store() -> type[PostgresStore]:

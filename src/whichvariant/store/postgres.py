@@ -13,7 +13,8 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Collection, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
+from itertools import groupby
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -40,6 +41,8 @@ from whichvariant.store.postgres_commits import Commit
 from whichvariant.store.postgres_inbox import Queue
 from whichvariant.store.postgres_migrations import (
     COMMAND,
+    Step,
+    Versions,
     check_versions,
     migrate,
     read_secret,
@@ -48,8 +51,18 @@ from whichvariant.store.postgres_migrations import (
 from whichvariant.store.postgres_pool import Connections
 from whichvariant.store.postgres_puts import Puts, only_put
 from whichvariant.store.postgres_reads import Reads
+from whichvariant.store.postgres_rows import (
+    begin_copy,
+    end_copy,
+    histories_of,
+    is_empty,
+    last_sequence,
+    read_items,
+    read_mark,
+    write_rows,
+)
 from whichvariant.store.postgres_spaces import Spaces
-from whichvariant.store.postgres_target import Target, read_target
+from whichvariant.store.postgres_target import Target, read_target, shown
 from whichvariant.store.protocol import (
     CLOCK_TOLERANCE_MS,
     Damage,
@@ -65,6 +78,7 @@ from whichvariant.store.protocol import (
     StoreStats,
     Transaction,
 )
+from whichvariant.store.rows import Batch, Kept, check_whole
 
 T = TypeVar("T")
 
@@ -141,11 +155,12 @@ class PostgresStore:
         _open_stores.add(self)
 
     @classmethod
-    async def open(cls, dsn: str, *, create: bool = True) -> Self:
+    async def open(cls, dsn: str, *, create: bool = True, unfinished: bool = False) -> Self:
         """Open the store in a database, or make its tables if ``create`` and there are none.
 
         ``dsn`` is a URL as PostgreSQL's own programs take it, with parameters of ours that
-        docs/postgresql.md lists. Tables of an older release are left as they are.
+        docs/postgresql.md lists. Tables of an older release are left as they are. ``unfinished``
+        opens a store into which a copy has not come to its end.
 
         Raises:
             StoreForeign: a newer release made the tables.
@@ -173,6 +188,8 @@ class PostgresStore:
                         f"not make one: run '{COMMAND}' with one that may"
                     ) from error
             check_versions(found, target.shown)
+            if not unfinished:
+                check_whole(await read_mark(connection), target.shown)
             return await read_secret(connection, target.shown)
 
         try:
@@ -289,6 +306,57 @@ class PostgresStore:
         with self._here() as here:
             return await here.finished(here.queue.discard(sequences))
 
+    # ---- rows as they are, for copies ------------------------------------------------------------
+
+    async def read_profiles(self, after: Place | None, limit: int) -> list[Kept]:
+        with self._here() as here:
+            found = await here.reads.scan(None, after, limit)
+            kept = []
+            for space, group in groupby(found, key=lambda one: one[0]):
+                rows = [row for _, row in group]
+                number = await self._spaces.numbered(here.connections, space)
+                histories = await histories_of(here.connections, number, rows)
+                kept += [Kept(space, row, histories.get(row.id, ())) for row in rows]
+            return kept
+
+    async def read_inbox(self, after: int, limit: int) -> list[InboxItem]:
+        with self._here() as here:
+            return await read_items(here.connections, self._spaces, after, limit)
+
+    async def last_sequence(self) -> int:
+        with self._here() as here:
+            return await here.connections.run(lambda connection, _: last_sequence(connection))
+
+    async def is_empty(self) -> bool:
+        with self._here() as here:
+            return await here.connections.run(lambda connection, _: is_empty(connection))
+
+    async def mark(self) -> str:
+        with self._here() as here:
+            return await here.connections.run(lambda connection, _: read_mark(connection))
+
+    async def begin_copy(self, secret: bytes, mark: str) -> None:
+        with self._here() as here:
+            await here.connections.run(lambda connection, _: begin_copy(connection, secret, mark))
+        self._secret = secret
+
+    async def write_rows(self, batch: Batch, mark: str) -> None:
+        with self._here() as here:
+            spaces = {kept.namespace for kept in batch.profiles} | {one[0] for one in batch.names}
+            spaces |= {item.namespace for item in batch.inbox}
+            spaces |= {item.namespace for item in batch.rejected}
+            numbers = {
+                space: await self._spaces.numbered(here.connections, space) for space in spaces
+            }
+            # Once more is no harm: what is there already is left as it is.
+            await here.connections.run(
+                lambda connection, _: write_rows(connection, numbers, batch, mark)
+            )
+
+    async def end_copy(self) -> None:
+        with self._here() as here:
+            await here.connections.run(lambda connection, _: end_copy(connection))
+
     # ---- care ------------------------------------------------------------------------------------
 
     async def compact(self, *, rebuild: bool = False) -> None:
@@ -365,6 +433,26 @@ class PostgresStore:
         # The connections must not be said good-bye to from here. So nothing is ever freed.
         for here in self._loops.values():
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(here))
+
+
+async def migrate_database(
+    dsn: str,
+    to: int | None = None,
+    *,
+    dry_run: bool = False,
+    report: Callable[[Step], object] = lambda step: None,
+) -> Versions:
+    """Bring a database's tables to a version, by default the newest; see ``migrate``.
+
+    Raises:
+        StoreError: they cannot be, or the database cannot be reached.
+    """
+    connections = Connections(read_target(dsn))
+    try:
+        async with connections.alone() as connection:
+            return await migrate(connection, shown(dsn), to, dry_run=dry_run, report=report)
+    finally:
+        await connections.close("migrated")
 
 
 _open_stores: weakref.WeakSet[PostgresStore] = weakref.WeakSet()

@@ -112,10 +112,10 @@ def with_store(path: str, work: Work[T], *, create: bool = False) -> T:
         async with await open_store(path, create=create) as store:
             return await work(store)
 
-    return _run(main())
+    return run(main())
 
 
-def _run(main: Coroutine[Any, Any, T]) -> T:
+def run(main: Coroutine[Any, Any, T]) -> T:
     """As ``asyncio.run``, but an interrupt takes effect at once.
 
     That one waits until the program comes back to the event loop, and a read from a pipe that
