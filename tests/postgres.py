@@ -47,7 +47,7 @@ _FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=64MB", "max_connec
 class PostgresServer:
     """A server with its own folder. It listens on loopback and nothing else."""
 
-    def __init__(self, settings: Sequence[str] = _FAST) -> None:
+    def __init__(self, settings: Sequence[str] = _FAST, port: int | None = None) -> None:
         self.settings = list(settings)
         # Not below pytest's folders: those are private, and as root the server is somebody else.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="whichvariant-postgres-"))
@@ -56,7 +56,7 @@ class PostgresServer:
         self.data.mkdir(mode=0o700)
         self.log = self.folder / "log"
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind(("127.0.0.1", port or 0))
             self.port: int = probe.getsockname()[1]
         self._binaries: pathlib.Path = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
         self._user: str | None = None

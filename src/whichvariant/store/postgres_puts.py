@@ -143,12 +143,13 @@ class Puts:
         return group
 
     async def _serve(self, group: list[_Waiting]) -> None:
+        stamp = new_stamp()
         try:
-            await self._write(group)
+            await self._write(group, stamp)
         except (StoreClosed, StoreReadOnly) as error:
             _fail(group, error)
         except StoreError as error:
-            if len(group) == 1 or not await self._one_by_one(group):
+            if len(group) == 1 or not await self._one_by_one(group, stamp):
                 _fail(group, error)
         except BaseException as error:
             # The loop is at its end, or there is a mistake in here: nobody may wait for ever.
@@ -156,25 +157,27 @@ class Puts:
             if not isinstance(error, asyncio.CancelledError):
                 raise
 
-    async def _one_by_one(self, group: list[_Waiting]) -> bool:
-        """One profile's trouble, such as a lock that is held, is not the others'."""
+    async def _one_by_one(self, group: list[_Waiting], stamp: int) -> bool:
+        """One profile's trouble, such as a lock that is held, is not the others'.
+
+        ``stamp`` is that of the attempt to write them together, which may have come through.
+        """
         if self._connections.is_away:
             return False
         for one in group:
             try:
-                await self._write([one])
+                await self._write([one], stamp, tried=True)
             except StoreError as error:
                 _fail([one], error)
         return True
 
-    async def _write(self, group: list[_Waiting]) -> None:
-        """Write a group and answer everybody in it.
+    async def _write(self, group: list[_Waiting], stamp: int, *, tried: bool = False) -> None:
+        """Write a group and answer everybody in it. ``tried``: perhaps it was written before.
 
         Raises:
             StoreError: and nobody was answered.
         """
         group = sorted(group, key=lambda one: one.key)
-        stamp = new_stamp()
         statement, arguments = _statement(group, stamp)
         namespace = group[0].namespace
 
@@ -184,12 +187,13 @@ class Puts:
             left = [one for one in group if one.key not in written]
             if not left:
                 return {}
+            unsure = doubt or tried
             found = await connection.fetch(_LOOK, namespace, [one.key for one in left])
             there = {row[0]: (Entry(*row[1:4]), row[4]) for row in found}
             return {
                 one.key: outcome
                 for one in left
-                if (outcome := _outcome(one, there.get(one.key), stamp, doubt)) is not None
+                if (outcome := _outcome(one, there.get(one.key), stamp, unsure)) is not None
             }
 
         outcomes = await self._connections.run(work)
