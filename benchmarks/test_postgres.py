@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
@@ -56,7 +57,10 @@ def server() -> Iterator[PostgresServer]:
 
 
 async def bare_rate(dsn: str, ids: list[str], size: int, seconds: float) -> float:
-    """Transactions a second, by callers that have a connection each."""
+    """Transactions a second, by callers that have a connection each.
+
+    Each writes as many bytes as an update of a profile does, all of them in one row.
+    """
     connections = [await asyncpg.connect(dsn) for _ in range(CALLERS)]
     record = os.urandom(size)
     versions = dict.fromkeys(ids, 1)
@@ -110,7 +114,7 @@ async def measured(
         await rate(0.1, CALLERS, write)
         rates = {}
         wait()
-        rates[postgres_rows.BARE] = await bare_rate(dsn, ids, size, seconds)
+        rates[postgres_rows.BARE] = await bare_rate(dsn, ids, size + len(row), seconds)
         for name, call in ((postgres_rows.STORE, write), (postgres_rows.UPDATE, update)):
             wait()
             rates[name] = await rate(seconds, CALLERS, call)
@@ -118,6 +122,10 @@ async def measured(
 
 
 def _process(dsn: str, seconds: float, first: int, barrier: Any, answers: Any) -> None:
+    # As a server does; see whichvariant.server.serving.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         answers.put(runner.run(measured(dsn, seconds, first, barrier.wait)))
 
