@@ -101,6 +101,11 @@ engines-test: $(VENV)-engines/stamp  ## replays on Ray and Spark (installs them;
 	@WHICHVARIANT_ENGINES=required $(VENV)-engines/bin/python -m pytest -m engines \
 		tests/replay/test_engines.py $(ARGS)
 
+.PHONY: cluster-test
+cluster-test: $(STAMPS)/test  ## ten minutes of faults to three servers and PostgreSQL (WHICHVARIANT_CLUSTER_SECONDS)
+	$(call say,servers and their connections and PostgreSQL fail under load)
+	@$(BIN)/python -m tests.cluster.run --store postgresql $(ARGS)
+
 .PHONY: bench-peers
 bench-peers: $(VENV)-peers/stamp  ## side by side with other engines (installs them)
 	@$(VENV)-peers/bin/python -m benchmarks.peers.run $(ARGS)

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks import flag_rows, profile_rows, server_rows
+from benchmarks import flag_rows, postgres_rows, profile_rows, server_rows
 from benchmarks.figures import Results, Target, median, quotient, shown
 
 FOLDER = pathlib.Path(__file__).parent
@@ -120,6 +120,7 @@ def targets(results: Results) -> list[Target]:
     found.extend(profile_rows.targets(results))
     found.extend(server_rows.targets(results))
     found.extend(flag_rows.targets(results))
+    found.extend(postgres_rows.targets(results))
     return found
 
 
@@ -163,6 +164,7 @@ def ratios(results: Results) -> dict[str, float]:
     found.update(profile_rows.ratios(results))
     found.update(server_rows.ratios(results))
     found.update(flag_rows.ratios(results))
+    found.update(postgres_rows.ratios(results))
     return {name: round(value, 3) for name, value in found.items() if value is not None}
 
 
@@ -223,6 +225,7 @@ def lines(results: Results, kept: Mapping[str, float] | None) -> Iterator[str]:
     yield from profile_rows.lines(results)
     yield from server_rows.lines(results)
     yield from flag_rows.lines(results)
+    yield from postgres_rows.lines(results)
     yield ""
     yield "Targets"
     for target in targets(results):

@@ -35,6 +35,7 @@
         ├── StoreRefused     … a key or data that no store takes: too long, empty, no Unicode text
         ├── StoreFull        … no room on the disk; nothing was applied
         ├── StoreReadOnly    … the file or folder may not be written
+        ├── StoreUnavailable … its database cannot be reached, or was lost in the middle of it
         ├── StoreDamaged     … stored bytes are not what was written
         ├── StoreForeign     … the file is no store, or one of another version
         └── StoreClosed      … it was closed, or opened before this process was forked
@@ -354,6 +355,13 @@ class StoreFull(StoreError):
 
 class StoreReadOnly(StoreError):
     """The store's file or folder may not be written; reading goes on."""
+
+
+class StoreUnavailable(StoreError):
+    """The store's database does not answer, or takes too long: try again.
+
+    Where the connection was lost in the middle of a write, it may or may not have been applied.
+    """
 
 
 class StoreDamaged(StoreError):

@@ -66,19 +66,11 @@ def free_port() -> int:
         return port
 
 
-@contextlib.contextmanager
-def served(
-    folder: pathlib.Path,
-    *arguments: str,
-    config: str | os.PathLike[str] = STOREFRONT,
-    env: Mapping[str, str] | None = None,
-    port: int | None = None,
-) -> Iterator[Served]:
-    """``whichvariant serve`` with a store in ``folder``, until the block ends."""
-    port = free_port() if port is None else port
-    log = folder / "server.log"
-    command = [sys.executable, "-m", "whichvariant", "serve", "--port", str(port)]
-    command += ["--config", os.fspath(config), "--store", str(folder / "profiles.db"), *arguments]
+def launch(
+    log: pathlib.Path, port: int, *arguments: str, env: Mapping[str, str] | None = None
+) -> Served:
+    """``whichvariant serve`` on a port, without waiting for it. It writes to the end of ``log``."""
+    command = [sys.executable, "-m", "whichvariant", "serve", "--port", str(port), *arguments]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("WHICHVARIANT_")}
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -89,7 +81,22 @@ def served(
             env={**inherited, **(env or {})},
             start_new_session=True,
         )
-    server = Served(process, port, log)
+    return Served(process, port, log)
+
+
+@contextlib.contextmanager
+def served(
+    folder: pathlib.Path,
+    *arguments: str,
+    config: str | os.PathLike[str] = STOREFRONT,
+    env: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> Iterator[Served]:
+    """``whichvariant serve`` with a store in ``folder``, until the block ends."""
+    port = free_port() if port is None else port
+    store = str(folder / "profiles.db")
+    named = ["--config", os.fspath(config), "--store", store]
+    server = launch(folder / "server.log", port, *named, *arguments, env=env)
     try:
         server.wait()
         yield server

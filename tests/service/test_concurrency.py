@@ -18,15 +18,19 @@ from whichvariant.profiles.history import decode_row
 from whichvariant.profiles.state import decode_state
 from whichvariant.service import ProfileService
 from whichvariant.store import EmbeddedStore, MemoryStore, ProfileStore, Transaction
+from whichvariant.store.postgres import PostgresStore
 
 Json = Any
 
 
-@pytest.fixture(params=["memory", "embedded"])
+@pytest.fixture(params=["memory", "embedded", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[ProfileStore]:
     """A store of each kind, with other tasks between any two of its answers."""
     made: ProfileStore
-    made = Yielding() if request.param == "memory" else EmbeddedStore.open(tmp_path / "p.db")
+    if request.param == "postgres":
+        made = asyncio.run(PostgresStore.open(request.getfixturevalue("dsn")))
+    else:
+        made = Yielding() if request.param == "memory" else EmbeddedStore.open(tmp_path / "p.db")
     yield made
     asyncio.run(made.close())
 

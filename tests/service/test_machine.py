@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.postgres import drop_schema, new_schema
 
 from profiles.samples import DAY, MINUTE, NOW
 from service.machine_requests import BATCHED, USERS, Requests, digits
@@ -37,6 +38,7 @@ from whichvariant.profiles.settings import ProfileSettings
 from whichvariant.service import Options, ProfileService, ServiceSettings
 from whichvariant.service.inbox import Inbox
 from whichvariant.store import EmbeddedStore, MemoryStore, ProfileStore
+from whichvariant.store.postgres import PostgresStore
 
 Json = Any
 T = TypeVar("T")
@@ -114,7 +116,12 @@ class Machine(Requests, RuleBasedStateMachine):
                 self.check_get(space, key)
         self.run_(self.close())
         self.runner.close()
+        self.remove_stores(self.folder.name)
         self.folder.cleanup()
+
+    @staticmethod
+    def remove_stores(folder: str) -> None:
+        """What is not in the folder itself."""
 
     @invariant()
     def count(self) -> None:
@@ -406,7 +413,7 @@ class Machine(Requests, RuleBasedStateMachine):
     @rule()
     def reload(self) -> None:
         before = self.dump()
-        if isinstance(self.store, EmbeddedStore):
+        if self.store is not self.second:
             self.run_(self.close())
             self.store, self.second = self.open_stores(self.folder.name)
             assert self.dump() == before
@@ -442,7 +449,21 @@ class InFile(Machine):
         return EmbeddedStore.open(path), EmbeddedStore.open(path)
 
 
-@pytest.mark.parametrize("machine", [InMemory, InFile])
+class InDatabase(Machine):
+    @staticmethod
+    def open_stores(folder: str) -> tuple[ProfileStore, ProfileStore]:
+        known = pathlib.Path(folder) / "dsn"
+        if not known.exists():
+            known.write_text(new_schema())
+        one, two = (asyncio.run(PostgresStore.open(known.read_text())) for _ in range(2))
+        return one, two
+
+    @staticmethod
+    def remove_stores(folder: str) -> None:
+        drop_schema((pathlib.Path(folder) / "dsn").read_text())
+
+
+@pytest.mark.parametrize("machine", [InMemory, InFile, InDatabase])
 def test_service_and_store_do_what_the_model_does(
     machine: type[Machine], caplog: pytest.LogCaptureFixture
 ) -> None:

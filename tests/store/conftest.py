@@ -7,8 +7,10 @@ import pathlib
 from collections.abc import Iterator
 
 import pytest
+from tests.postgres import used_schema
 
 from whichvariant.store import EmbeddedStore, MemoryStore, ProfileStore
+from whichvariant.store.postgres import PostgresStore
 
 
 @pytest.fixture
@@ -17,9 +19,22 @@ def path(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "profiles.db"
 
 
-@pytest.fixture(params=["memory", "embedded"])
+@pytest.fixture
+def dsn() -> Iterator[str]:
+    """Where a store in PostgreSQL can be made."""
+    with used_schema() as made:
+        yield made
+
+
+@pytest.fixture(params=["memory", "embedded", "postgres"])
 def store(request: pytest.FixtureRequest, path: pathlib.Path) -> Iterator[ProfileStore]:
     """An empty store of each kind."""
-    made: ProfileStore = MemoryStore() if request.param == "memory" else EmbeddedStore.open(path)
+    made: ProfileStore
+    if request.param == "memory":
+        made = MemoryStore()
+    elif request.param == "embedded":
+        made = EmbeddedStore.open(path)
+    else:
+        made = asyncio.run(PostgresStore.open(request.getfixturevalue("dsn")))
     yield made
     asyncio.run(made.close())

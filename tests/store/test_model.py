@@ -1,8 +1,10 @@
-"""Random operations: the embedded store against the one in memory, closed and opened in between."""
+"""Random operations: a store against the one in memory, closed and opened in between."""
 
 from __future__ import annotations
 
 import asyncio
+import copy
+import itertools
 import os
 import pathlib
 import tempfile
@@ -12,6 +14,7 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from tests.postgres import drop_schema, new_schema
 
 from store.shorthands import everything
 from whichvariant.errors import StoreConflict, StoreError
@@ -29,6 +32,7 @@ from whichvariant.store import (
     Put,
     Transaction,
 )
+from whichvariant.store.postgres import PostgresStore
 
 SPACES = st.sampled_from([Namespace("o", "e"), Namespace("o", "f"), Namespace("\0", "😀")])
 KEYS = st.sampled_from(["a", "b", "c", "d", "e\0", "é"])
@@ -86,10 +90,13 @@ class Stores(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.path = pathlib.Path(self.folder.name) / "profiles.db"
         self.loop = asyncio.new_event_loop()
         self.model = MemoryStore()
-        self.store = EmbeddedStore.open(self.path)
+        self.store = self.open()
+
+    def open(self) -> ProfileStore:
+        """The store under test, made at the first time."""
+        return EmbeddedStore.open(pathlib.Path(self.folder.name) / "profiles.db")
 
     def teardown(self) -> None:
         self.loop.run_until_complete(self.store.close())
@@ -174,13 +181,13 @@ class Stores(RuleBasedStateMachine):
     def reopen(self) -> None:
         secret = self.store.secret
         self.loop.run_until_complete(self.store.close())
-        self.store = EmbeddedStore.open(self.path)
+        self.store = self.open()
         assert self.store.secret == secret
 
     @rule()
     def open_again(self) -> None:
         """A second store on the same file goes on, and sees all that the first one wrote."""
-        other = EmbeddedStore.open(self.path)
+        other = self.open()
         self.loop.run_until_complete(self.store.close())
         self.store = other
 
@@ -189,10 +196,70 @@ class Stores(RuleBasedStateMachine):
         self.both(everything)
 
 
-Stores.TestCase.settings = settings(
-    max_examples=int(os.environ.get("WHICHVARIANT_EXAMPLES", "40")),
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+class StoresInDatabase(Stores):
+    """PostgreSQL. It promises no order of what is asked for at once, but that there is one."""
+
+    def open(self) -> ProfileStore:
+        if not hasattr(self, "dsn"):
+            self.dsn = new_schema()
+        return self.loop.run_until_complete(PostgresStore.open(self.dsn))
+
+    def teardown(self) -> None:
+        super().teardown()
+        drop_schema(self.dsn)
+
+    @rule(transactions=st.lists(SMALL | TRANSACTIONS, min_size=2, max_size=4))
+    def commit_together(self, transactions: list[Transaction]) -> None:
+        """Some order of the transactions, one after the other, does just what happened."""
+
+        async def all_at_once() -> list[str]:
+            outcomes = await asyncio.gather(
+                *(self.store.commit(transaction) for transaction in transactions),
+                return_exceptions=True,
+            )
+            assert all(one is None or isinstance(one, StoreConflict) for one in outcomes)
+            return [type(one).__name__ for one in outcomes]
+
+        outcomes = self.loop.run_until_complete(all_at_once())
+        there = self.loop.run_until_complete(everything(self.store))
+        for order in itertools.permutations(range(len(transactions))):
+            model = _copied(self.model)
+            supposed = [""] * len(transactions)
+            for place in order:
+                call = model.commit(transactions[place])
+                (one,) = self.loop.run_until_complete(
+                    _outcomes(call),
+                )
+                supposed[place] = type(one).__name__
+            if supposed == outcomes and self.loop.run_until_complete(everything(model)) == there:
+                self.model = model
+                return
+        raise AssertionError(f"no order of the transactions gives {outcomes}")
+
+
+async def _outcomes(call: Coroutine[Any, Any, None]) -> list[BaseException | None]:
+    return await asyncio.gather(call, return_exceptions=True)
+
+
+def _copied(model: MemoryStore) -> MemoryStore:
+    """Another one with the same in it."""
+    other = MemoryStore()
+    for name, value in vars(model).items():
+        if name != "_lock":
+            setattr(other, name, copy.deepcopy(value))
+    return other
+
+
+def _settings(examples: int) -> settings:
+    return settings(
+        max_examples=int(os.environ.get("WHICHVARIANT_EXAMPLES", str(examples))),
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+
+
+Stores.TestCase.settings = _settings(40)
 TestStores = Stores.TestCase
+StoresInDatabase.TestCase.settings = _settings(8)
+TestStoresInDatabase = StoresInDatabase.TestCase

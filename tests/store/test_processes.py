@@ -1,4 +1,4 @@
-"""Several processes, threads and event loops on one file."""
+"""Several processes, threads and event loops on one store."""
 
 # ruff: noqa: ASYNC220 - nothing else runs in the event loop
 
@@ -22,15 +22,17 @@ import pytest
 from store.shorthands import HERE, leads_to, put
 from whichvariant.errors import StoreClosed, StoreConflict
 from whichvariant.store import EmbeddedStore, HistoryRow, ProfileRow, Put, Transaction
+from whichvariant.store.opening import open_store
 
 COUNTING = """
     import asyncio, json, sys, time
     from whichvariant.errors import StoreConflict
     from whichvariant.store import *
+    from whichvariant.store.opening import open_store
     HERE = Namespace("acme", "main")
 
     async def main():
-        store = EmbeddedStore.open(sys.argv[1])
+        store = await open_store(sys.argv[1])
         seconds, tasks, keys = float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
         waits, done, conflicts = [], 0, 0
         print("ready", flush=True)
@@ -64,11 +66,17 @@ COUNTING = """
 """
 
 
-def count_in_processes(path: pathlib.Path, number: int, *arguments: object) -> list[dict[str, Any]]:
+@pytest.fixture(params=["embedded", "postgres"])
+def place(request: pytest.FixtureRequest, path: pathlib.Path) -> str:
+    """The name of a store that several can open."""
+    return str(path) if request.param == "embedded" else request.getfixturevalue("dsn")
+
+
+def count_in_processes(place: str, number: int, *arguments: object) -> list[dict[str, Any]]:
     program = textwrap.dedent(COUNTING)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", program, str(path), *map(str, arguments)],
+            [sys.executable, "-c", program, place, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -89,8 +97,8 @@ def count_in_processes(path: pathlib.Path, number: int, *arguments: object) -> l
     return outputs
 
 
-async def total(path: pathlib.Path) -> int:
-    async with EmbeddedStore.open(path) as store:
+async def total(place: str) -> int:
+    async with await open_store(place) as store:
         assert await store.verify() == []
         rows = await store.scan(limit=10**6)
         assert all(row.version == int(row.record) for _, row in rows)
@@ -99,19 +107,19 @@ async def total(path: pathlib.Path) -> int:
 
 @pytest.mark.parametrize(("processes", "tasks", "keys"), [(2, 8, 500), (2, 2, 1), (4, 1, 50)])
 def test_no_update_is_lost_and_nobody_starves(
-    path: pathlib.Path, processes: int, tasks: int, keys: int
+    place: str, processes: int, tasks: int, keys: int
 ) -> None:
-    outputs = count_in_processes(path, processes, 1.5, tasks, keys)
+    outputs = count_in_processes(place, processes, 1.5, tasks, keys)
     done = [output["done"] for output in outputs]
-    assert asyncio.run(total(path)) == sum(done)
+    assert asyncio.run(total(place)) == sum(done)
     assert min(done) * 4 > max(done)
     if keys > 1:
         # Far from the seconds for which SQLite's own waiting lets one of them hang.
         assert max(output["longest_s"] for output in outputs) < 1
 
 
-async def test_processes_see_what_others_wrote(path: pathlib.Path) -> None:
-    async with EmbeddedStore.open(path) as one, EmbeddedStore.open(path) as two:
+async def test_processes_see_what_others_wrote(place: str, path: pathlib.Path) -> None:
+    async with await open_store(place) as one, await open_store(place) as two:
         assert one.secret == two.secret
         assert await two.find(HERE, "p") is None
         await put(one, "p", b"1", append=(HistoryRow(1, b"h"),))
@@ -123,11 +131,12 @@ async def test_processes_see_what_others_wrote(path: pathlib.Path) -> None:
         assert [item.sequence for item in await two.claim("two", 1, 10, 1)] == [sequence]
         assert await one.claim("one", 1, 10, 1) == []
     # The files beside it are gone with the last one, but for the lock's.
-    assert sorted(os.listdir(path.parent)) == ["profiles.db", "profiles.db-lock"]
+    if place == str(path):
+        assert sorted(os.listdir(path.parent)) == ["profiles.db", "profiles.db-lock"]
 
 
-def test_several_event_loops(path: pathlib.Path) -> None:
-    store = EmbeddedStore.open(path)
+def test_several_event_loops(place: str) -> None:
+    store = asyncio.run(open_store(place))
     failures: list[BaseException] = []
 
     def run(number: int) -> None:
@@ -157,8 +166,8 @@ def test_several_event_loops(path: pathlib.Path) -> None:
     assert asyncio.run(finish()) == 160
 
 
-async def test_a_cancelled_write_disturbs_nobody(path: pathlib.Path) -> None:
-    async with EmbeddedStore.open(path) as store:
+async def test_a_cancelled_write_disturbs_nobody(place: str) -> None:
+    async with await open_store(place) as store:
         tasks = [asyncio.create_task(put(store, f"{at}")) for at in range(50)]
         await asyncio.sleep(0)
         for task in tasks[::2]:
@@ -169,8 +178,8 @@ async def test_a_cancelled_write_disturbs_nobody(path: pathlib.Path) -> None:
             assert await leads_to(store, f"{at}") == f"{at}"
 
 
-def test_a_loop_that_ends_early_disturbs_nobody(path: pathlib.Path) -> None:
-    store = EmbeddedStore.open(path)
+def test_a_loop_that_ends_early_disturbs_nobody(place: str) -> None:
+    store = asyncio.run(open_store(place))
 
     left: list[asyncio.Future[None]] = []
 
@@ -195,15 +204,15 @@ def test_a_loop_that_ends_early_disturbs_nobody(path: pathlib.Path) -> None:
     asyncio.run(go_on())
 
 
-async def test_closing_finishes_what_was_begun(path: pathlib.Path) -> None:
-    store = EmbeddedStore.open(path)
+async def test_closing_finishes_what_was_begun(place: str) -> None:
+    store = await open_store(place)
     tasks = [asyncio.create_task(put(store, f"{at}")) for at in range(300)]
     await asyncio.sleep(0)
     await store.close()
     await asyncio.gather(*tasks)
     with pytest.raises(StoreClosed):
         await put(store, "late")
-    async with EmbeddedStore.open(path) as again:
+    async with await open_store(place) as again:
         assert len(await again.scan()) == 300
 
 
@@ -211,10 +220,11 @@ FORKING = """
     import asyncio, os, sys
     from whichvariant.errors import StoreClosed
     from whichvariant.store import *
+    from whichvariant.store.opening import open_store
     HERE = Namespace("acme", "main")
-    path = sys.argv[1]
+    place = sys.argv[1]
     run = asyncio.run  # no loop lives on while forking: processes would share what wakes it
-    store = EmbeddedStore.open(path)
+    store = run(open_store(place))
     run(store.commit(Transaction(HERE, (Put("p", b"parent", 0, 1),))))
     run(store.find(HERE, "p"))
 
@@ -230,7 +240,7 @@ FORKING = """
         await store.close()
 
     async def opened_anew():
-        async with EmbeddedStore.open(path) as own:
+        async with await open_store(place) as own:
             await own.commit(Transaction(HERE, (Put(f"child {os.getpid()}", b"", 0, 1),)))
 
     children = []
@@ -253,10 +263,10 @@ FORKING = """
 """
 
 
-def test_a_forked_process_is_refused(path: pathlib.Path) -> None:
+def test_a_forked_process_is_refused(place: str) -> None:
     program = textwrap.dedent(FORKING)
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program, str(path)],
+        [sys.executable, "-W", "ignore", "-c", program, place],
         capture_output=True,
         text=True,
         check=False,

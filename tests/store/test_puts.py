@@ -11,6 +11,8 @@ from tests.store.shorthands import HERE, HOSTILE, THERE
 
 from whichvariant.errors import StoreConflict
 from whichvariant.store import EmbeddedStore, HistoryRow, Link, MemoryStore, Put, Transaction
+from whichvariant.store.postgres import PostgresStore
+from whichvariant.store.postgres_changes import mentioned
 from whichvariant.store.protocol import Erase, Merge, ProfileStore
 from whichvariant.store.sqlite_puts import runs
 
@@ -81,6 +83,27 @@ async def test_a_group_is_its_writes_in_their_order(tmp_path: pathlib.Path, seed
             assert await content(store) == await content(alone)
             for namespace, row in await store.scan():
                 versions[namespace, row.id] = row.version
+        assert await store.verify() == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_a_group_of_different_profiles_is_its_writes(dsn: str, seed: int) -> None:
+    """PostgreSQL keeps no order of what comes at once; where no key is named twice, none shows."""
+    alone = MemoryStore()
+    async with await PostgresStore.open(dsn) as store:
+        generator = random.Random(seed)
+        versions: dict[tuple[object, str], int] = {}
+        for _ in range(6):
+            group, named = [], set()
+            for one in transactions(generator, versions):
+                keys = {(one.namespace, key.decode()) for key in mentioned(one)}
+                if not keys & named:
+                    named |= keys
+                    group.append(one)
+            expected = await outcomes(alone, group, together=False)
+            assert await outcomes(store, group, together=True) == expected
+            assert await content(store) == await content(alone)
+            versions = {(space, row.id): row.version for space, row in await store.scan()}
         assert await store.verify() == []
 
 

@@ -25,6 +25,7 @@ from whichvariant.cli.profiles.group import profiles
 from whichvariant.cli.replay import replay
 from whichvariant.cli.select import select
 from whichvariant.cli.serve import serve
+from whichvariant.cli.store.group import store
 from whichvariant.errors import WhichVariantError
 
 _FAILED = 2
@@ -99,6 +100,7 @@ for _command in (
     generate,
     bench,
     profiles,
+    store,
 ):
     cli.add_command(_command)
 

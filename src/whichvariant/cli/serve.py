@@ -199,4 +199,8 @@ class _Check:
 
     def _value(self, setting: Setting) -> Any:
         value = getattr(self._resolved.settings, setting.name)
+        if setting.name == "store":
+            from whichvariant.store.postgres_target import shown
+
+            return shown(value)
         return "(set)" if setting.secret and value else value

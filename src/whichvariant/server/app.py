@@ -31,11 +31,12 @@ from whichvariant.server.observing import Observer
 from whichvariant.server.ofrep import OFREP, Evaluations, shape_of, too_many
 from whichvariant.server.ofrep import failure as ofrep_failure
 from whichvariant.server.routing import CREATE, IMPORT, PROFILE, Route, match, path_below
-from whichvariant.server.running import Running, open_store
+from whichvariant.server.running import Running
 from whichvariant.server.settings import ServerSettings
 from whichvariant.server.traceparent import own_traceparent
 from whichvariant.server.visitors import Visitor, VisitorSources, visitor_sources
 from whichvariant.sources.catalog import Catalog, Entry, Source
+from whichvariant.store.opening import open_store
 from whichvariant.store.protocol import ProfileStore
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class App:
                 return self._running
             await self.load()
             if self._store is None:
-                self._store = open_store(self.settings)
+                self._store = await open_store(self.settings.store)
             self._running = Running(
                 self.settings, self.catalog, self._store, self._sources, self._visitors
             )

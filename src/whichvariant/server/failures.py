@@ -12,6 +12,7 @@ from whichvariant.errors import (
     StoreFull,
     StoreReadOnly,
     StoreRefused,
+    StoreUnavailable,
 )
 from whichvariant.server.envelope import INTERNAL, INVALID_DATA
 
@@ -76,5 +77,9 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, StoreFull | StoreReadOnly | StoreClosed):
         # It may be over soon, and nothing was applied: the SDKs try once more.
         message = "profiles cannot be written at the moment"
+        return Failure(503, INTERNAL, message, (RETRY_AFTER,), expected=False)
+    if isinstance(error, StoreUnavailable):
+        # Perhaps it was applied: whoever tries again with the same messageId changes nothing twice.
+        message = "profiles cannot be reached at the moment"
         return Failure(503, INTERNAL, message, (RETRY_AFTER,), expected=False)
     return Failure(500, INTERNAL, "internal error", expected=False)

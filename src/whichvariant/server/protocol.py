@@ -65,7 +65,8 @@ class Connection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        settings = getattr(config.loaded_app, "settings", None)
+        self._app = config.loaded_app
+        settings = getattr(self._app, "settings", None)
         self._limits = settings if isinstance(settings, ServerSettings) else ServerSettings()
         self._watch = _watch_of(self)
         self.due = math.inf
@@ -88,6 +89,8 @@ class Connection(HttpToolsProtocol):
         self._last_words = b""
         self._lingering = False
         self._stopping = False
+        # The request with whose answer the connection ends because the server does.
+        self._last_one: RequestResponseCycle | None = None
 
     # ---- the connection -----------------------------------------------------------------------
 
@@ -209,6 +212,7 @@ class Connection(HttpToolsProtocol):
             # in this protocol, as RFC 9110, section 7.8, lets a server do.
             self._plain_head = self._head_without_offer()
             return
+        before = self.cycle
         super().on_headers_complete()
         # Headers that come after a body are of no use here, and must not fill the memory.
         self.headers = []
@@ -216,8 +220,19 @@ class Connection(HttpToolsProtocol):
         self._body_open = True
         self._body_bytes = 0
         self.due = math.inf
-        if self._stopping:
-            self.cycle.keep_alive = False
+        if self._stopping or getattr(self._app, "stopping", False):
+            self._let_go(before)
+
+    def _let_go(self, before: RequestResponseCycle | None) -> None:
+        """End with the answer to this request: the client's next one finds another server.
+
+        While the server drains, that is before anything is refused. ``before`` is the request
+        before this one, which may be waiting for its answer; then that does not end it.
+        """
+        if before is not None and before is self._last_one and not before.response_started:
+            before.keep_alive = True
+        self._last_one = self.cycle if self.cycle.keep_alive else None
+        self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""

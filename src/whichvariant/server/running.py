@@ -11,23 +11,15 @@ from whichvariant import clock
 from whichvariant.errors import StoreClosed
 from whichvariant.server.endpoints import Endpoints
 from whichvariant.server.metrics import Shared
-from whichvariant.server.settings import MEMORY, ServerSettings
+from whichvariant.server.settings import ServerSettings
 from whichvariant.server.visitors import Visitors, VisitorSources
 from whichvariant.service import ProfileService
 from whichvariant.service.inbox import Inbox
 from whichvariant.sources.catalog import Catalog, Source
-from whichvariant.store import EmbeddedStore, MemoryStore
 from whichvariant.store.protocol import ProfileStore
 
 _LOG = logging.getLogger("whichvariant.server")
 _LONGEST_PAUSE_S = 30.0
-
-
-def open_store(settings: ServerSettings) -> ProfileStore:
-    """The store that the settings name."""
-    if settings.store == MEMORY:
-        return MemoryStore()
-    return EmbeddedStore.open(settings.store)
 
 
 class Running:

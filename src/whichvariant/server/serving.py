@@ -23,7 +23,8 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from whichvariant.errors import SettingsError
 from whichvariant.server.app import WORKERS_FOLDER, App, create_app
 from whichvariant.server.logs import set_up_logs
-from whichvariant.server.settings import MEMORY, ServerSettings
+from whichvariant.server.settings import ServerSettings
+from whichvariant.store.opening import MEMORY
 
 _LOG = logging.getLogger("whichvariant.server")
 

@@ -12,9 +12,6 @@ from whichvariant.profiles.settings import ProfileSettings
 if TYPE_CHECKING:
     from whichvariant.service.settings import ServiceSettings
 
-MEMORY = "memory"
-"""The `store` that keeps profiles for as long as the process lives."""
-
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
 
@@ -96,7 +93,12 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     # ---- where profiles live
     store: Annotated[
-        str, Meta(min_length=1, description="The store's file, or 'memory' to keep nothing.")
+        str,
+        Meta(
+            min_length=1,
+            description="Where profiles are kept: a file, a postgresql:// URL, or 'memory' to keep"
+            " nothing.",
+        ),
     ] = "whichvariant.db"
     session_timeout_s: Annotated[
         Seconds, Meta(description="A session ends when nothing happens for so long.")

@@ -15,6 +15,8 @@ from whichvariant.errors import (
     ProfileNotFound,
     ProfileOverload,
     StoreConflict,
+    StoreError,
+    StoreRefused,
     WhichVariantError,
 )
 from whichvariant.profiles import history
@@ -388,7 +390,10 @@ class ProfileService:
                 if not preflight:
                     await self._write(work, work.transaction())
             except WhichVariantError as error:
-                if work.relied:
+                # That the store failed has nothing to do with what was relied on, and it may have
+                # written: who asked is told, and does well to ask again.
+                failed = isinstance(error, StoreError) and not isinstance(error, StoreRefused)
+                if work.relied and not failed:
                     raise _ReadAgainError from error
                 raise
             return answer

@@ -122,22 +122,27 @@ class Work:
         recent = None if self._recent is None else self._recent.get(self.namespace, key)
         if recent is not None:
             self.relied = True
-            return await self._load(decode_state(recent.record), recent.version)
-        found: Found = await self.store.find(self.namespace, key)
-        if not isinstance(found, ProfileRow):
-            return found
-        loaded = self._loaded.get(found.id)
-        if loaded is None:
-            loaded = await self._load(decode_state(found.record), found.version)
-        loaded = self._names[key] = final(loaded)
-        return loaded
+            loaded = await self._load(decode_state(recent.record), recent.version)
+            if loaded is not None:
+                return loaded
+        while True:
+            found: Found = await self.store.find(self.namespace, key)
+            if not isinstance(found, ProfileRow):
+                return found
+            loaded = self._loaded.get(found.id)
+            if loaded is None:
+                loaded = await self._load(decode_state(found.record), found.version)
+            if loaded is not None:
+                loaded = self._names[key] = final(loaded)
+                return loaded
 
-    async def _load(self, state: ProfileState, version: int) -> Loaded:
+    async def _load(self, state: ProfileState, version: int) -> Loaded | None:
+        """A profile that was read. None if it had to be counted, and has changed meanwhile."""
         loaded = Loaded(state, version)
+        if state.counted != self.decider.counters_digest and not await self._recount(loaded):
+            return None
         self._loaded[state.id] = loaded
         self._names[state.id] = loaded
-        if state.counted != self.decider.counters_digest:
-            await self._recount(loaded)
         return loaded
 
     async def existing(self, key: str) -> Loaded:
@@ -155,11 +160,20 @@ class Work:
             loaded.rows = sorted({**rows, **loaded.append}.items())
         return loaded.rows
 
-    async def _recount(self, loaded: Loaded) -> None:
+    async def _recount(self, loaded: Loaded) -> bool:
+        """Count what is asked now. False if the history may be that of another version."""
         rows: Sequence[history.Row] = ()
         if self.decider.counter_keys and loaded.state.kept.events:
             rows = await self.rows(loaded)
+            # Whoever writes would meet a conflict. Whoever only reads has to look.
+            again = await self.store.find(self.namespace, loaded.state.id)
+            if not isinstance(again, ProfileRow) or (again.id, again.version) != (
+                loaded.state.id,
+                loaded.version,
+            ):
+                return False
         loaded.state = history.recounted(loaded.state, rows, self.decider, self.settings.profiles)
+        return True
 
     # ---- changing -----------------------------------------------------------------------------
 

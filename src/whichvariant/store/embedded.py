@@ -13,9 +13,9 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import apsw
 
@@ -46,10 +46,18 @@ from whichvariant.store.protocol import (
     StoreStats,
     Transaction,
 )
+from whichvariant.store.rows import Batch, Kept, check_whole
 from whichvariant.store.sqlite_copy import copy_file
 from whichvariant.store.sqlite_errors import store_error
 from whichvariant.store.sqlite_file import open_file, open_reader
 from whichvariant.store.sqlite_reads import Reads
+from whichvariant.store.sqlite_rows import (
+    RowWrites,
+    is_empty,
+    last_sequence,
+    read_items,
+    read_mark,
+)
 from whichvariant.store.sqlite_writes import Arrival, ClaimRequest, Rejection, Writes
 from whichvariant.store.verification import verify_file
 
@@ -101,18 +109,28 @@ class EmbeddedStore:
         *,
         create: bool = True,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
+        unfinished: bool = False,
     ) -> Self:
         """Open the store at ``path``, or make one there if ``create`` and there is none.
 
         ``cache_bytes`` is for each thread that uses the store. Where file or folder cannot be
-        written, the store can be read. Blocks for milliseconds, longer after a crash.
+        written, the store can be read. ``unfinished`` opens a store into which a copy has not come
+        to its end. Blocks for milliseconds, longer after a crash.
 
         Raises:
             StoreForeign: the file is something else, or a newer release made it.
             StoreDamaged: the file or its log is damaged where everything depends on it.
             StoreError: there is no file, or it cannot be opened.
         """
-        return cls(path, create, cache_bytes)
+        store = cls(path, create, cache_bytes)
+        if not unfinished:
+            try:
+                with store._reading() as reads:
+                    check_whole(read_mark(reads), store.path)
+            except BaseException:
+                store._close()
+                raise
+        return store
 
     @property
     def secret(self) -> bytes:
@@ -255,6 +273,47 @@ class EmbeddedStore:
         group, writes = self._writing()
         deleted: int = await group.submit(writes.discard, tuple(sequences))
         return deleted
+
+    # ---- rows as they are, for copies ------------------------------------------------------------
+
+    async def read_profiles(self, after: Place | None, limit: int) -> list[Kept]:
+        with self._reading() as reads:
+            return [
+                Kept(space, row, tuple(reads.history(space, row.id)))
+                for space, row in reads.scan(None, after, limit)
+            ]
+
+    async def read_inbox(self, after: int, limit: int) -> list[InboxItem]:
+        with self._reading() as reads:
+            return read_items(reads, after, limit)
+
+    async def last_sequence(self) -> int:
+        with self._reading() as reads:
+            return last_sequence(reads)
+
+    async def is_empty(self) -> bool:
+        with self._reading() as reads:
+            return is_empty(reads)
+
+    async def mark(self) -> str:
+        with self._reading() as reads:
+            return read_mark(reads)
+
+    async def begin_copy(self, secret: bytes, mark: str) -> None:
+        await self._write_rows(lambda rows: rows.begin_copy, (secret, mark))
+        self._secret = secret
+
+    async def write_rows(self, batch: Batch, mark: str) -> None:
+        await self._write_rows(lambda rows: rows.write_rows, (batch, mark))
+
+    async def end_copy(self) -> None:
+        await self._write_rows(lambda rows: rows.end_copy, None)
+
+    async def _write_rows(
+        self, method: Callable[[RowWrites], Callable[[Any], None]], argument: Any
+    ) -> None:
+        group, writes = self._writing()
+        await group.submit(method(RowWrites(writes)), argument)
 
     # ---- care ------------------------------------------------------------------------------------
 

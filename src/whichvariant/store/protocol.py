@@ -201,10 +201,11 @@ class StoreStats(NamedTuple):
     """What a store holds.
 
     ``namespaces`` are in their order, only those that hold something. ``files`` are sizes in bytes
-    by path; none where a store has no files. ``engine`` names what is underneath, with its version.
-    ``schema_version`` is that of the layout of tables, not that of records. ``free_bytes`` is what
-    ``compact`` would give back. ``trouble`` says what went wrong lately without failing a request,
-    such as a checkpoint for which the disk had no room; normally "".
+    by path, or by table where a store is in a database; none where it has neither. ``engine`` names
+    what is underneath, with its version. ``schema_version`` is that of the layout of tables, not
+    that of records. ``free_bytes`` is what ``compact`` would give back. ``trouble`` says what went
+    wrong lately without failing a request, such as a checkpoint for which the disk had no room;
+    normally "".
     """
 
     namespaces: tuple[NamespaceStats, ...]

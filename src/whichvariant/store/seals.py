@@ -57,6 +57,28 @@ def namespace_seal(number: int, organization: bytes, environment: bytes) -> int:
     return xxh3_64_intdigest(place) - _OFFSET
 
 
+def entry_seal(  # noqa: PLR0917 - the columns, in their order
+    namespace: int,
+    key: bytes,
+    kind: int,
+    version: int,
+    at_ms: int,
+    profile: bytes | None,
+    record: bytes | None,
+) -> int:
+    """The seal of a row of ``wv_keys``, where a profile is named by its id."""
+    # The length tells where the key ends and the profile's id begins.
+    numbers = b"k%d,%d,%d,%d,%d," % (namespace, kind, version, at_ms, len(key))
+    place = xxh3_64_intdigest(b"%b%b%b" % (numbers, key, profile or b""))
+    return xxh3_64_intdigest(record or b"", place) - _OFFSET
+
+
+def event_seal(namespace: int, profile: bytes, sequence: int, data: bytes) -> int:
+    """The seal of a row of ``wv_history``, where a profile is named by its id."""
+    place = xxh3_64_intdigest(b"e%d,%d,%b" % (namespace, sequence, profile))
+    return xxh3_64_intdigest(data, place) - _OFFSET
+
+
 def secret_seal(secret: bytes) -> int:
     """The seal of the store's secret."""
     return xxh3_64_intdigest(b"secret" + secret) - _OFFSET

@@ -76,7 +76,7 @@ class Writes:
     def __init__(self, connection: apsw.Connection, numbers: dict[Namespace, int]) -> None:
         self._connection = connection
         # Rows are Any: what their columns are is known from the schema.
-        self._execute: Callable[..., Any] = connection.cursor().execute
+        self.execute: Callable[..., Any] = connection.cursor().execute
         self._numbers = numbers
         self._new_numbers: dict[Namespace, int] = {}
         self._next_profile = 0
@@ -93,9 +93,7 @@ class Writes:
         self._next_profile = 0
         for argument in arguments:
             if isinstance(argument, Transaction | Arrival):
-                namespace = argument.namespace
-                if namespace not in self._numbers and namespace not in self._new_numbers:
-                    self._new_numbers[namespace] = self._number(namespace)
+                self.number_now(argument.namespace)
 
     def settled(self, committed: bool) -> None:
         """After a transaction."""
@@ -105,12 +103,12 @@ class Writes:
 
     def _number(self, namespace: Namespace) -> int:
         names = (namespace.organization.encode(), namespace.environment.encode())
-        known = self._execute(
+        known = self.execute(
             "SELECT number FROM namespaces WHERE organization = ? AND environment = ?", names
         ).get
         if known is None:
-            known = self._execute("SELECT coalesce(max(number), 0) + 1 FROM namespaces").get
-            self._execute(
+            known = self.execute("SELECT coalesce(max(number), 0) + 1 FROM namespaces").get
+            self.execute(
                 "INSERT INTO namespaces VALUES (?, ?, ?, ?)",
                 (known, *names, namespace_seal(known, *names)),
             )
@@ -121,6 +119,12 @@ class Writes:
         number = self._numbers.get(namespace)
         return self._new_numbers[namespace] if number is None else number
 
+    def number_now(self, namespace: Namespace) -> int:
+        """The number of a namespace, which it gets in this transaction if it has none."""
+        if namespace not in self._numbers and namespace not in self._new_numbers:
+            self._new_numbers[namespace] = self._number(namespace)
+        return self._number_of(namespace)
+
     # ---- transactions ----------------------------------------------------------------------------
 
     def transact(self, transaction: Transaction) -> None:
@@ -130,15 +134,15 @@ class Writes:
             # It has one expectation, which is checked before anything is written.
             self._put(namespace, transaction.puts[0])
             return
-        self._execute("SAVEPOINT request")
+        self.execute("SAVEPOINT request")
         try:
             self._apply(namespace, transaction)
         except StoreConflict:
-            self._execute("ROLLBACK TO request")
+            self.execute("ROLLBACK TO request")
             # Numbers that were given out since are free again, but none is used twice meanwhile.
-            self._execute("RELEASE request")
+            self.execute("RELEASE request")
             raise
-        self._execute("RELEASE request")
+        self.execute("RELEASE request")
 
     def transact_each(self, transactions: Sequence[Transaction]) -> list[StoreConflict | None]:
         """As ``transact`` for each in turn. Gives, for each, None or why it was not applied."""
@@ -149,7 +153,7 @@ class Writes:
             if len(run) > 1:
                 namespace = self._number_of(run[0].namespace)
                 puts = [transaction.puts[0] for transaction in run]
-                again = put_together(self._execute, namespace, puts, self._next_number)
+                again = put_together(self.execute, namespace, puts, self._next_number)
             for place in again:
                 try:
                     self.transact(run[place])
@@ -173,10 +177,10 @@ class Writes:
             self._expect_free(namespace, burial.id)
             self._add_name(namespace, burial.id.encode(), TOMBSTONE, None, burial.at_ms)
         for sequence in transaction.finishes:
-            self._execute("DELETE FROM inbox WHERE sequence = ?", (sequence,))
+            self.execute("DELETE FROM inbox WHERE sequence = ?", (sequence,))
             if self._connection.changes() == 0:
                 raise StoreConflict(str(sequence), "the inbox has no such item (any more)")
-            self._execute("DELETE FROM claims WHERE sequence = ?", (sequence,))
+            self.execute("DELETE FROM claims WHERE sequence = ?", (sequence,))
 
     def _put(self, namespace: int, put: Put) -> None:
         key = put.id.encode()
@@ -185,14 +189,14 @@ class Writes:
             self._expect_free(namespace, put.id)
             number = self._next_number()
             seal = profile_seal(number, key, namespace, version, put.updated_ms, put.record)
-            self._execute(
+            self.execute(
                 "INSERT INTO profiles VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (number, key, namespace, version, put.updated_ms, seal, put.record),
             )
         else:
             number = self._expect_version(namespace, put.id, put.expects)
             seal = profile_seal(number, key, namespace, version, put.updated_ms, put.record)
-            self._execute(
+            self.execute(
                 "UPDATE profiles SET version = ?, updated_ms = ?, seal = ?, record = ? "
                 "WHERE number = ?",
                 (version, put.updated_ms, seal, put.record, number),
@@ -200,7 +204,7 @@ class Writes:
         if put.drop:
             self._drop(number, put.drop)
         for sequence, data in put.append:
-            self._execute(
+            self.execute(
                 "INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?)",
                 (number, sequence, history_seal(number, sequence, data), data),
             )
@@ -208,13 +212,13 @@ class Writes:
     def _drop(self, number: int, drop: Sequence[int]) -> None:
         if isinstance(drop, range) and abs(drop.step) == 1:
             first, last = sorted((drop[0], drop[-1]))
-            self._execute(
+            self.execute(
                 "DELETE FROM history WHERE profile = ? AND sequence BETWEEN ? AND ?",
                 (number, first, last),
             )
             return
         for sequence in drop:
-            self._execute(
+            self.execute(
                 "DELETE FROM history WHERE profile = ? AND sequence = ?", (number, sequence)
             )
 
@@ -224,10 +228,10 @@ class Writes:
         if source == into:
             raise StoreConflict(merge.source, "a profile cannot be merged into itself")
         self._delete_profile(source)
-        for key, kind, at_ms in self._execute(
+        for key, kind, at_ms in self.execute(
             "SELECT key, kind, at_ms FROM names WHERE profile = ?", (source,)
         ).fetchall():
-            self._execute(
+            self.execute(
                 "UPDATE names SET profile = ?, seal = ? WHERE key = ? AND namespace = ?",
                 (into, name_seal(key, namespace, kind, into, at_ms), key, namespace),
             )
@@ -236,10 +240,10 @@ class Writes:
     def _erase(self, namespace: int, erase: Erase) -> None:
         number = self._expect_version(namespace, erase.id, erase.expects)
         self._delete_profile(number)
-        self._execute("DELETE FROM names WHERE profile = ? AND kind = ?", (number, ALIAS))
-        forwards = self._execute("SELECT key FROM names WHERE profile = ?", (number,)).fetchall()
+        self.execute("DELETE FROM names WHERE profile = ? AND kind = ?", (number, ALIAS))
+        forwards = self.execute("SELECT key FROM names WHERE profile = ?", (number,)).fetchall()
         for (key,) in forwards:
-            self._execute(
+            self.execute(
                 "UPDATE names SET kind = ?, profile = NULL, at_ms = ?, seal = ? "
                 "WHERE key = ? AND namespace = ?",
                 (
@@ -254,8 +258,8 @@ class Writes:
         self.erased = True
 
     def _delete_profile(self, number: int) -> None:
-        self._execute("DELETE FROM history WHERE profile = ?", (number,))
-        self._execute("DELETE FROM profiles WHERE number = ?", (number,))
+        self.execute("DELETE FROM history WHERE profile = ?", (number,))
+        self.execute("DELETE FROM profiles WHERE number = ?", (number,))
 
     def _attach(self, namespace: int, key: str, kind: int, profile_id: str) -> None:
         self._expect_free(namespace, key)
@@ -266,7 +270,7 @@ class Writes:
         self, namespace: int, key: bytes, kind: int, profile: int | None, at_ms: int
     ) -> None:
         seal = name_seal(key, namespace, kind, profile, at_ms)
-        self._execute(
+        self.execute(
             "INSERT INTO names VALUES (?, ?, ?, ?, ?, ?)",
             (key, namespace, kind, profile, at_ms, seal),
         )
@@ -274,7 +278,7 @@ class Writes:
     # ---- expectations ----------------------------------------------------------------------------
 
     def _expect_free(self, namespace: int, key: str) -> None:
-        taken = self._execute(
+        taken = self.execute(
             "SELECT 0 FROM profiles WHERE id = ?1 AND namespace = ?2 "
             "UNION ALL SELECT kind FROM names WHERE key = ?1 AND namespace = ?2",
             (key.encode(), namespace),
@@ -285,7 +289,7 @@ class Writes:
             raise StoreConflict(key, f"there is {known}")
 
     def _expect_profile(self, namespace: int, profile_id: str) -> int:
-        number = self._execute(
+        number = self.execute(
             "SELECT number FROM profiles WHERE id = ? AND namespace = ?",
             (profile_id.encode(), namespace),
         ).get
@@ -295,7 +299,7 @@ class Writes:
         return number
 
     def _expect_version(self, namespace: int, profile_id: str, expects: int) -> int:
-        row = self._execute(
+        row = self.execute(
             "SELECT number, version FROM profiles WHERE id = ? AND namespace = ?",
             (profile_id.encode(), namespace),
         ).get
@@ -309,7 +313,7 @@ class Writes:
     def _next_number(self) -> int:
         """A number for a new profile. A new transaction asks the file, a later profile does not."""
         if self._next_profile == 0:
-            last = self._execute("SELECT coalesce(max(number), 0) FROM profiles").get
+            last = self.execute("SELECT coalesce(max(number), 0) FROM profiles").get
             assert isinstance(last, int)
             self._next_profile = last
         self._next_profile += 1
@@ -320,7 +324,7 @@ class Writes:
     def enqueue(self, arrival: Arrival) -> int:
         """Put something into the inbox; its sequence number."""
         namespace = self._number_of(arrival.namespace)
-        self._execute(
+        self.execute(
             "INSERT INTO inbox(namespace, received_ms, seal, payload) VALUES (?, ?, ?, ?)",
             (
                 namespace,
@@ -333,7 +337,7 @@ class Writes:
 
     def claim(self, request: ClaimRequest) -> list[tuple[int, int]]:
         """Take free items; (sequence, attempts) of each. Their payloads are read elsewhere."""
-        free: list[tuple[int, int]] = self._execute(
+        free: list[tuple[int, int]] = self.execute(
             f"SELECT inbox.sequence, coalesce(attempts, 0) + 1 {FREE_ITEMS}"
             "ORDER BY inbox.sequence LIMIT :limit",
             {
@@ -345,7 +349,7 @@ class Writes:
         ).fetchall()
         until_ms = request.now_ms + request.lease_ms
         for sequence, attempts in free:
-            self._execute(
+            self.execute(
                 "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?, ?)",
                 (sequence, request.owner, request.now_ms, until_ms, attempts),
             )
@@ -355,7 +359,7 @@ class Writes:
         """Give back what an owner holds; how often it was claimed stays known."""
         sequences, owner = argument
         for sequence in sequences:
-            self._execute(
+            self.execute(
                 "UPDATE claims SET owner = NULL WHERE sequence = ? AND owner = ?",
                 (sequence, owner),
             )
@@ -363,25 +367,25 @@ class Writes:
     def reject(self, rejection: Rejection) -> None:
         """Move an item to the rejected ones."""
         sequence, reason, now_ms = rejection
-        self._execute(
+        self.execute(
             "INSERT INTO rejected SELECT inbox.sequence, namespace, received_ms, "
             "coalesce(attempts, 0), ?, ?, seal, payload "
             "FROM inbox LEFT JOIN claims USING (sequence) WHERE inbox.sequence = ?",
             (now_ms, reason, sequence),
         )
-        self._execute("DELETE FROM inbox WHERE sequence = ?", (sequence,))
-        self._execute("DELETE FROM claims WHERE sequence = ?", (sequence,))
+        self.execute("DELETE FROM inbox WHERE sequence = ?", (sequence,))
+        self.execute("DELETE FROM claims WHERE sequence = ?", (sequence,))
 
     def requeue(self, sequences: Sequence[int]) -> int:
         """Move rejected items back."""
         moved = 0
         for sequence in sequences:
-            self._execute(
+            self.execute(
                 "INSERT INTO inbox SELECT sequence, namespace, received_ms, seal, payload "
                 "FROM rejected WHERE sequence = ?",
                 (sequence,),
             )
-            self._execute("DELETE FROM rejected WHERE sequence = ?", (sequence,))
+            self.execute("DELETE FROM rejected WHERE sequence = ?", (sequence,))
             moved += self._connection.changes()
         return moved
 
@@ -389,7 +393,7 @@ class Writes:
         """Delete rejected items."""
         deleted = 0
         for sequence in sequences:
-            self._execute("DELETE FROM rejected WHERE sequence = ?", (sequence,))
+            self.execute("DELETE FROM rejected WHERE sequence = ?", (sequence,))
             deleted += self._connection.changes()
         self.erased = self.erased or deleted > 0
         return deleted
@@ -398,7 +402,7 @@ class Writes:
 
     def give_back(self, pages: int) -> int:
         """Cut up to so many free pages off the file; how many are left."""
-        self._execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+        self.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
         left = self._connection.pragma("freelist_count")
         assert isinstance(left, int)
         return left
@@ -412,6 +416,6 @@ class Writes:
         # On the disk, because it may be more than there is memory.
         self._connection.pragma("temp_store", "FILE")
         try:
-            self._execute("VACUUM")
+            self.execute("VACUUM")
         finally:
             self._connection.pragma("temp_store", "MEMORY")

@@ -9,11 +9,11 @@ import click
 
 from whichvariant.cli.json_output import print_json
 from whichvariant.cli.options import example, json_option
-from whichvariant.cli.profiles.opening import store_option, with_store
+from whichvariant.cli.profiles.opening import shown_store, store_option, with_store
 from whichvariant.cli.terminal import Progress
 
 if TYPE_CHECKING:
-    from whichvariant.store import EmbeddedStore
+    from whichvariant.store import ProfileStore
 
 
 @click.command(
@@ -36,10 +36,10 @@ def compact(store_path: str, rebuild: bool, as_json: bool) -> None:
     Also what the write-ahead log still has of it. It goes in small steps: servers go on meanwhile.
     """
 
-    async def work(store: EmbeddedStore) -> tuple[int, int]:
+    async def work(store: ProfileStore) -> tuple[int, int]:
         before = sum((await store.stats()).files.values())
         with Progress("compacting") as progress:
-            progress.update(store_path)
+            progress.update(shown_store(store_path))
             await store.compact(rebuild=rebuild)
         return before, sum((await store.stats()).files.values())
 
@@ -47,4 +47,4 @@ def compact(store_path: str, rebuild: bool, as_json: bool) -> None:
     if as_json:
         print_json({"bytes_before": before, "bytes_after": after})
     else:
-        sys.stdout.write(f"{store_path}: {before:,} bytes before, {after:,} after\n")
+        sys.stdout.write(f"{shown_store(store_path)}: {before:,} bytes before, {after:,} after\n")

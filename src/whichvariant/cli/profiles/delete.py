@@ -23,7 +23,7 @@ from whichvariant.cli.profiles.opening import (
 from whichvariant.cli.terminal import plural, printable
 
 if TYPE_CHECKING:
-    from whichvariant.store import EmbeddedStore
+    from whichvariant.store import ProfileStore
 
 
 @click.command(
@@ -53,7 +53,7 @@ def delete(
     touched.
     """
 
-    async def work(store: EmbeddedStore) -> tuple[list[str], list[str]]:
+    async def work(store: ProfileStore) -> tuple[list[str], list[str]]:
         from whichvariant.service.transfer import erase
 
         namespace = await chosen_namespace(store, organization, environment)

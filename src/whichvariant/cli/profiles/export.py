@@ -24,7 +24,7 @@ from whichvariant.cli.terminal import Progress, is_terminal, plural
 
 if TYPE_CHECKING:
     from whichvariant.service.transfer import Exported
-    from whichvariant.store import EmbeddedStore
+    from whichvariant.store import ProfileStore
 
 
 @click.command(
@@ -70,7 +70,7 @@ def export(
         raise click.UsageError(f"{output} is the store itself")
     scrolling = output is None and is_terminal(sys.stdout)
 
-    async def work(store: EmbeddedStore) -> Exported:
+    async def work(store: ProfileStore) -> Exported:
         from whichvariant.service.transfer import export_profiles
 
         namespace = await namespace_or_all(store, organization, environment, everywhere)
@@ -111,7 +111,7 @@ def _output(path: str | None) -> Iterator[Callable[[bytes], object]]:
         yield stream.write
 
 
-async def _mention_inbox(store: EmbeddedStore) -> None:
+async def _mention_inbox(store: ProfileStore) -> None:
     """Say what a full export lacks that a reader may expect in it."""
     counts = (await store.stats()).namespaces
     waiting = sum(one.inbox for one in counts)

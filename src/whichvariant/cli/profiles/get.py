@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from whichvariant import Answer, Engine, Namespace
     from whichvariant.profiles.state import ProfileState
     from whichvariant.service.inspection import Whole
-    from whichvariant.store import EmbeddedStore
+    from whichvariant.store import ProfileStore
 
 _LABEL_COLUMNS = 11
 
@@ -77,7 +77,7 @@ def get(
     """
     engine = load_engine(configs, lenient=lenient) if configs else None
 
-    async def work(store: EmbeddedStore) -> _Found:
+    async def work(store: ProfileStore) -> _Found:
         from whichvariant.service.inspection import look_up, state_of_whole
 
         namespace = await chosen_namespace(store, organization, environment)

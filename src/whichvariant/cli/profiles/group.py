@@ -17,7 +17,7 @@ from whichvariant.cli.profiles.stats import stats
 from whichvariant.cli.profiles.verify import verify
 
 
-class _InOrder(click.Group):
+class InOrder(click.Group):
     """A group that lists commands in the order of use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -25,7 +25,7 @@ class _InOrder(click.Group):
 
 
 @click.group(
-    cls=_InOrder,
+    cls=InOrder,
     epilog=example(
         "Example:  whichvariant profiles stats --store profiles.db",
         "Exit codes: 0 done, 1 a command's own no, 2 usage, unreadable or refused.",
@@ -34,8 +34,9 @@ class _InOrder(click.Group):
 def profiles() -> None:
     """Look after stored profiles.
 
-    Export and import them, look at one, delete; and care for the store itself. Its file is that of
-    --store, or of the environment variable WHICHVARIANT_STORE. Servers may use it meanwhile.
+    Export and import them, look at one, delete; and care for the store itself. --store names a
+    file or a database, and so does the environment variable WHICHVARIANT_STORE. Servers may use it
+    meanwhile.
     """
 
 

@@ -18,6 +18,7 @@ from whichvariant.cli.options import example, json_option
 from whichvariant.cli.profiles.opening import (
     chosen_namespace,
     namespace_options,
+    shown_store,
     store_option,
     with_store,
 )
@@ -25,7 +26,7 @@ from whichvariant.cli.terminal import Progress, is_terminal, plural
 
 if TYPE_CHECKING:
     from whichvariant.service.transfer import Imported
-    from whichvariant.store import EmbeddedStore
+    from whichvariant.store import ProfileStore
 
 
 @click.command(
@@ -69,7 +70,7 @@ def import_(
     if organization is not None and environment is not None:
         into = Namespace(organization, environment)
 
-    async def work(store: EmbeddedStore) -> Imported:
+    async def work(store: ProfileStore) -> Imported:
         from whichvariant.service.transfer import import_profiles
 
         try:
@@ -139,4 +140,4 @@ def _summary(store_path: str, done: Imported) -> str:
         )
         if count
     ]
-    return f"{store_path}: {', '.join(facts + names)}\n"
+    return f"{shown_store(store_path)}: {', '.join(facts + names)}\n"

@@ -21,7 +21,7 @@ from whichvariant.cli.profiles.opening import (
 from whichvariant.cli.terminal import plural, printable
 
 if TYPE_CHECKING:
-    from whichvariant.store import EmbeddedStore, RejectedItem
+    from whichvariant.store import ProfileStore, RejectedItem
 
 _PAGE = 100
 
@@ -56,7 +56,7 @@ def inbox(
         raise click.UsageError("either --requeue or --discard")
     wanted = frozenset(numbers)
 
-    async def work(store: EmbeddedStore) -> tuple[int, int]:
+    async def work(store: ProfileStore) -> tuple[int, int]:
         if not requeue and not discard:
             return await _list(store, wanted, as_json)
         sequences = [item.sequence async for item in _rejected(store, wanted)]
@@ -79,7 +79,7 @@ def inbox(
         raise click.exceptions.Exit(1)
 
 
-async def _list(store: EmbeddedStore, wanted: frozenset[int], as_json: bool) -> tuple[int, int]:
+async def _list(store: ProfileStore, wanted: frozenset[int], as_json: bool) -> tuple[int, int]:
     listed = []
     count = 0
     async for item in _rejected(store, wanted):
@@ -95,7 +95,7 @@ async def _list(store: EmbeddedStore, wanted: frozenset[int], as_json: bool) -> 
     return count, count
 
 
-async def _rejected(store: EmbeddedStore, wanted: frozenset[int]) -> AsyncIterator[RejectedItem]:
+async def _rejected(store: ProfileStore, wanted: frozenset[int]) -> AsyncIterator[RejectedItem]:
     after = 0
     while page := await store.rejected(after, _PAGE):
         after = page[-1].sequence

@@ -5,6 +5,7 @@ Stores are imported only here and inside functions: other commands, and ``--help
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -17,28 +18,56 @@ from whichvariant.cli.options import instant
 from whichvariant.cli.terminal import is_terminal, printable
 
 if TYPE_CHECKING:
-    from whichvariant.store import EmbeddedStore
+    from whichvariant.store import ProfileStore
 
 T = TypeVar("T")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-Work: TypeAlias = "Callable[[EmbeddedStore], Coroutine[Any, Any, T]]"
+Work: TypeAlias = "Callable[[ProfileStore], Coroutine[Any, Any, T]]"
 
 _NO_NAMESPACE = "the store holds nothing yet: say --organization and --environment"
 _DAY = "d"
 
 
+class StoreName(click.Path):
+    """A file that is no folder, or the URL of a database."""
+
+    name = "store"
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        from whichvariant.store.postgres_target import is_postgres
+
+        if isinstance(value, str) and is_postgres(value):
+            return value
+        return super().convert(value, param, ctx)
+
+
+def shown_store(name: str) -> str:
+    """A store's name for a reader: without the passwords that a URL may have."""
+    from whichvariant.store.postgres_target import shown
+
+    return shown(name)
+
+
 def store_option(command: _Command) -> _Command:
-    """``--store``: the file with the profiles."""
+    """``--store``: where the profiles are."""
     return click.option(
         "--store",
         "store_path",
-        metavar="PATH",
+        metavar="STORE",
         envvar="WHICHVARIANT_STORE",
         show_envvar=True,
         required=True,
-        type=click.Path(dir_okay=False),
-        help="The store's file.",
+        type=StoreName(),
+        help="The store: a file, or a postgresql:// URL.",
     )(command)
 
 
@@ -69,22 +98,24 @@ def yes_option(command: _Command) -> _Command:
 
 
 def with_store(path: str, work: Work[T], *, create: bool = False) -> T:
-    """What ``work`` makes of the store at ``path``, which is closed afterwards.
+    """What ``work`` makes of the store of this name, which is closed afterwards.
 
     Raises:
         StoreError: it cannot be opened, or there is none and not ``create``.
     """
 
     async def main() -> T:
-        from whichvariant.store import EmbeddedStore
+        from whichvariant.store.opening import MEMORY, open_store
 
-        async with EmbeddedStore.open(path, create=create) as store:
+        if path == MEMORY:
+            raise click.UsageError("a store in memory is a server's own: name a file or a database")
+        async with await open_store(path, create=create) as store:
             return await work(store)
 
-    return _run(main())
+    return run(main())
 
 
-def _run(main: Coroutine[Any, Any, T]) -> T:
+def run(main: Coroutine[Any, Any, T]) -> T:
     """As ``asyncio.run``, but an interrupt takes effect at once.
 
     That one waits until the program comes back to the event loop, and a read from a pipe that
@@ -108,7 +139,7 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
 
 
 async def chosen_namespace(
-    store: EmbeddedStore, organization: str | None, environment: str | None
+    store: ProfileStore, organization: str | None, environment: str | None
 ) -> Namespace:
     """The namespace that the options name, or the only one that agrees with them.
 
@@ -136,7 +167,7 @@ async def chosen_namespace(
 
 
 async def namespace_or_all(
-    store: EmbeddedStore, organization: str | None, environment: str | None, everywhere: bool
+    store: ProfileStore, organization: str | None, environment: str | None, everywhere: bool
 ) -> Namespace | None:
     """As ``chosen_namespace``; None for ``--all``."""
     if not everywhere:

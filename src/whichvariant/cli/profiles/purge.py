@@ -25,7 +25,7 @@ from whichvariant.cli.terminal import Progress, plural
 
 if TYPE_CHECKING:
     from whichvariant.service.transfer import Purged
-    from whichvariant.store import EmbeddedStore
+    from whichvariant.store import ProfileStore
 
 
 @click.command(
@@ -66,7 +66,7 @@ def purge(
     on.
     """
 
-    async def work(store: EmbeddedStore) -> Purged:
+    async def work(store: ProfileStore) -> Purged:
         from whichvariant.service.transfer import purge as purge_profiles
 
         namespace = await namespace_or_all(store, organization, environment, everywhere)

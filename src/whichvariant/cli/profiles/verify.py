@@ -9,12 +9,12 @@ import click
 
 from whichvariant.cli.json_output import print_json
 from whichvariant.cli.options import example, json_option
-from whichvariant.cli.profiles.opening import store_option, with_store
+from whichvariant.cli.profiles.opening import shown_store, store_option, with_store
 from whichvariant.cli.terminal import Progress, plural, printable
 from whichvariant.errors import StoreDamaged
 
 if TYPE_CHECKING:
-    from whichvariant.store import Damage, EmbeddedStore
+    from whichvariant.store import Damage, ProfileStore
 
 
 @click.command(
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def verify(store_path: str, as_json: bool) -> None:
     """Read all of a store and name what is damaged. Nothing is repaired."""
 
-    async def work(store: EmbeddedStore) -> list[Damage]:
+    async def work(store: ProfileStore) -> list[Damage]:
         with Progress("verifying") as progress:
             return await store.verify(
                 lambda done, total: progress.update(f"{100 * done // max(total, 1)} %")
@@ -45,6 +45,6 @@ def verify(store_path: str, as_json: bool) -> None:
         for place, text in found:
             sys.stdout.write(f"{printable(place)}: {printable(text)}\n")
         verdict = f"{plural(len(found), 'place')} damaged" if found else "sound"
-        sys.stdout.write(f"{store_path}: {verdict}\n")
+        sys.stdout.write(f"{shown_store(store_path)}: {verdict}\n")
     if found:
         raise click.exceptions.Exit(1)

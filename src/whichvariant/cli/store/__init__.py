@@ -1,0 +1,1 @@
+"""``whichvariant store``: whole stores, at a shell."""
