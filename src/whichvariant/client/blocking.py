@@ -68,6 +68,8 @@ class ExperienceClient:
         An httpx client to use. It is not closed by this one, and brings its own proxies, limits,
         certificates and headers; its timeouts do not count.
 
+    Notes
+    -----
     Every method raises ClientError: ApiError and its kinds for refusals, ApiUnavailable,
     ApiTimeout, InvalidResponse; and EventError or InputError for what cannot be sent at all.
     """

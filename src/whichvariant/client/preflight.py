@@ -305,6 +305,8 @@ class Preflight(_Deciding[ExperienceClient]):
     settings
         How profiles are kept, for local decisions.
 
+    Notes
+    -----
     What the API refuses for a reason (no such profile, no such environment, broken events) is
     raised, whatever the policy.
     """

@@ -51,8 +51,14 @@ class Resolver:
         Whether an inline `nt_mergetag` in rich text becomes a text node. One without value and
         without fallback disappears.
 
-    The entries must not change while they are being resolved. Raises EntryError for records that
-    are none, for more than 20,000 entries, and for fields nested more than 200 deep.
+    Raises
+    ------
+    EntryError
+        Records that are none, more than 20,000 entries, fields nested more than 200 deep.
+
+    Notes
+    -----
+    The entries must not change while they are being resolved.
     """
 
     def __init__(

@@ -60,6 +60,8 @@ class WhichVariantProvider(AbstractProvider):
         Called with a targeting key and a ``track`` event in the API's shape for everything that
         `track` is told. There is nowhere else that a decision made here could be reported to.
 
+    Examples
+    --------
     ::
 
         from openfeature import api

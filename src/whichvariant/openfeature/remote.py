@@ -58,6 +58,8 @@ class RemoteWhichVariantProvider(AbstractProvider):
     http
         An httpx client to use. It is not closed by the provider.
 
+    Notes
+    -----
     What is tracked goes to the profile whose id is the targeting key, which is made if there is
     none. It is sent in the background; events that wait when `shutdown` is called are sent first.
     """
