@@ -419,6 +419,10 @@ for call in ("select", "select_json", "trace", "explain", "to_bytes"):
         getattr(Engine.__new__(Engine), call)({"stableId": "s"})
     except (TypeError, AttributeError, WhichVariantError):
         pass
+try:
+    Engine.__new__(Engine).first_record({"stableId": "s"}, (0,))
+except TypeError:
+    pass
 """)
 
 
