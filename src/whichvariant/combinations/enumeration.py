@@ -93,18 +93,15 @@ class Combinations(Sequence[Combination]):
         combinations: Sequence[Combination],
         *,
         sample_size: int | None,
-        at_least: Fraction,
+        omitted: int,
+        omitted_share: Fraction | None,
     ) -> None:
         self.page = page
         self.patterns = tuple(patterns)
         self.sample_size = sample_size
-        kept = [one for one in combinations if _frequency(one) >= at_least]
-        self._combinations = tuple(kept)
-        self.omitted = len(combinations) - len(kept)
-        self.omitted_share: Fraction | None = None
-        if all(one.share is not None for one in combinations):
-            kept_share = sum((one.share or Fraction(0) for one in kept), Fraction(0))
-            self.omitted_share = 1 - kept_share
+        self.omitted = omitted
+        self.omitted_share = omitted_share
+        self._combinations = tuple(combinations)
 
     @overload
     def __getitem__(self, index: int) -> Combination: ...
@@ -147,10 +144,6 @@ class Combinations(Sequence[Combination]):
         }
 
 
-def _frequency(combination: Combination) -> Fraction:
-    return combination.likeliest if combination.share is None else combination.share
-
-
 def enumerate_page(
     engine: Engine,
     page: Page,
@@ -187,7 +180,7 @@ def enumerate_page(
                 raise AssertionError(f"a visitor has the audiences {names}: this is a bug")
             raise ValueError(f"audience_shares: no visitor has the audiences {names} alone")
     patterns = []
-    reached: dict[tuple[int, ...], list[tuple[int, Outcome]]] = {}
+    reached: dict[tuple[int, ...], _Ways] = {}
     for matching in sorted(found, key=sorted):
         proven, example = found[matching]
         share = None if shares is None else shares.get(matching, Fraction(0))
@@ -197,7 +190,9 @@ def enumerate_page(
             if audience is None or numbers[audience] in matching
         )
         for codes, outcome in outcomes.of(eligible).items():
-            reached.setdefault(codes, []).append((len(patterns), outcome))
+            reached.setdefault(codes, _Ways()).add(len(patterns), outcome, share)
+        if not at_least:
+            _check(len(reached), limit)
         patterns.append(
             Pattern(
                 tuple(configuration.audiences[number].id for number in sorted(matching)),
@@ -206,42 +201,63 @@ def enumerate_page(
                 example,
             )
         )
-    combinations = [_combination(page, codes, ways, patterns) for codes, ways in reached.items()]
+    kept = {codes: ways for codes, ways in reached.items() if ways.frequency >= at_least}
+    _check(len(kept), limit)
+    combinations = [_combination(page, codes, ways) for codes, ways in kept.items()]
     if len({one.key for one in combinations}) < len(combinations):
         raise AssertionError("two combinations have one key")  # 1 in 2^72 for each pair
-    combinations.sort(
-        key=lambda one: (-(one.share or 0), -one.likeliest, one.key),
+    combinations.sort(key=lambda one: (-(one.share or 0), -one.likeliest, one.key))
+    return Combinations(
+        page,
+        patterns,
+        combinations,
+        sample_size=sample_size,
+        omitted=len(reached) - len(kept),
+        omitted_share=None
+        if shares is None
+        else 1 - sum((one.share or Fraction(0) for one in combinations), Fraction(0)),
     )
-    result = Combinations(
-        page, patterns, combinations, sample_size=sample_size, at_least=Fraction(at_least)
-    )
-    if len(result) > limit:
+
+
+class _Ways:
+    """How visitors come to see one combination."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[int, Fraction]] = []
+        self.share: Fraction | None = None
+        self.best: Outcome | None = None
+
+    def add(self, pattern: int, outcome: Outcome, share: Fraction | None) -> None:
+        """Under one more pattern of audiences, which ``share`` of the visitors have."""
+        self.given.append((pattern, outcome.probability))
+        if share is not None:
+            self.share = (self.share or Fraction(0)) + share * outcome.probability
+        if self.best is None or outcome.probability > self.best.probability:
+            self.best = outcome
+
+    @property
+    def frequency(self) -> Fraction:
+        if self.share is not None:
+            return self.share
+        return Fraction(0) if self.best is None else self.best.probability
+
+
+def _check(n: int, limit: int) -> None:
+    if n > limit:
         raise TooManyCombinations(
-            f"{len(result):,} combinations, more than {limit:,}: fewer entries, a higher limit, or"
-            " only those with at least some share"
+            f"more than {limit:,} combinations: fewer entries, a higher limit, or only those with"
+            " at least some share"
         )
-    return result
 
 
-def _combination(
-    page: Page,
-    codes: Sequence[int],
-    ways: Sequence[tuple[int, Outcome]],
-    patterns: Sequence[Pattern],
-) -> Combination:
-    share = None
-    if patterns[0].share is not None:
-        share = sum(
-            ((patterns[n].share or Fraction(0)) * outcome.probability for n, outcome in ways),
-            Fraction(0),
-        )
-    best = max((outcome for _, outcome in ways), key=lambda outcome: outcome.probability)
-    selected = [(page.configuration.experiences[number], index) for number, index in best.selected]
-    entries, variables = page.shown(dict(best.selected))
+def _combination(page: Page, codes: Sequence[int], ways: _Ways) -> Combination:
+    chosen = () if ways.best is None else ways.best.selected
+    entries, variables = page.shown(dict(chosen))
+    selected = [(page.configuration.experiences[number], index) for number, index in chosen]
     return Combination(
         page.key_of_codes(codes),
-        share,
-        tuple((number, outcome.probability) for number, outcome in ways),
+        ways.share,
+        tuple(ways.given),
         entries,
         variables,
         [experience_record(experience, index) for experience, index in selected],

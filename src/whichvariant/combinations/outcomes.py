@@ -23,7 +23,7 @@ from whichvariant.errors import TooManyCombinations
 Selected: TypeAlias = tuple[tuple[int, int], ...]
 """(experience number, index) of the experiences that are selected, ascending."""
 
-_MOST_STATES = 1_000_000
+_MOST_STATES = 200_000
 _DRAWS = HASHES * HASHES
 _NOBODY = 1 << 30  # the rank of a place that no selected experience fills
 

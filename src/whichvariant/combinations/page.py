@@ -121,16 +121,14 @@ class Page:
     def _prepare_keys(self) -> None:
         experiences = self.configuration.experiences
         self._numbers = {experiences[number].id: number for number in self.experiences}
-        keyed = []
-        for place in self.places:
-            weights = place.weights()
-            keyed.append(
-                tuple(
-                    (number, tuple(weights[code] for code in codes))
-                    for number, codes in place.candidates
-                )
+        self._weights = [place.weights() for place in self.places]
+        self._keyed = tuple(
+            tuple(
+                (number, tuple(weights[code] for code in codes))
+                for number, codes in place.candidates
             )
-        self._keyed = tuple(keyed)
+            for place, weights in zip(self.places, self._weights, strict=True)
+        )
 
     def key(self, selection: Selection | Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> str:
         """The key of what ``selection`` shows on this page: 12 characters of base64url.
@@ -162,7 +160,7 @@ class Page:
     def key_of_codes(self, codes: Sequence[int]) -> str:
         """The key of one code for every place."""
         return _key_text(
-            sum(place.weights()[code] for place, code in zip(self.places, codes, strict=True))
+            sum(weights[code] for weights, code in zip(self._weights, codes, strict=True))
         )
 
 
