@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from whichvariant import clock
 from whichvariant._core.answers import Selection
 from whichvariant._core.evaluate_one import Evaluator
-from whichvariant.combinations import Combinations, Level, Page, enumerate_page
 from whichvariant.compiler import (
     build_program,
     compile_tables,
@@ -43,6 +42,7 @@ from whichvariant.profiles.times import parse_time
 
 if TYPE_CHECKING:
     from whichvariant.columns import ColumnsResult
+    from whichvariant.combinations import Combinations, Level, Page
 
 __all__ = ["Engine", "Selection"]
 
@@ -321,15 +321,18 @@ class Engine(Evaluator):
         *,
         level: Level = "seen",
     ) -> Page:
-        """The places of a page, for `combinations` and for keys: see `whichvariant.Page`."""
+        """The places of a page, for `combinations` and for keys: see `Page`."""
         if isinstance(entries, Mapping):
-            entries = {entry: order and tuple(order) for entry, order in entries.items()}
-            named: tuple[Any, ...] = tuple(entries.items())
+            orders = entries.items()
+            named: Any = tuple((entry, _name_of(order)) for entry, order in orders)
         else:
-            named = entries = entries if isinstance(entries, str) else tuple(entries)
-        name = named, variables if isinstance(variables, str) else tuple(variables), level
+            named = entries = _name_of(entries)
+        variables = _name_of(variables)
+        name = named, variables, level
         page = self._pages.get(name)
         if page is None:
+            from whichvariant.combinations import Page
+
             page = Page(self.configuration, entries, variables, level=level)
             if len(self._pages) >= _MOST_PAGES:
                 self._pages.clear()
@@ -358,7 +361,8 @@ class Engine(Evaluator):
             The page, as in `Page`.
         profiles
             A sample of visitors, from which the shares of audiences are taken: what
-            `select_columns` takes, its results, or an iterable of profiles in the API's shape.
+            `select_columns` takes, its results, or an iterable of profiles in the API's shape, or
+            of requests ``{"profile", "device", "events"}``.
         audience_shares
             Instead of a sample: from ids of audiences that match together (and no other of the
             page's) to the share of visitors, which sum to 1.
@@ -377,6 +381,8 @@ class Engine(Evaluator):
         ValueError
             Shares do not sum to 1, or are of audiences that cannot match together.
         """
+        from whichvariant.combinations import enumerate_page
+
         return enumerate_page(
             self,
             self.page(entries, variables, level=level),
@@ -425,6 +431,11 @@ class Engine(Evaluator):
     def explain_program(self) -> ProgramListing:
         """The compiled program, readable: slots and leaves, decision graphs, thresholds."""
         return ProgramListing(self.configuration, self._tables)
+
+
+def _name_of(ids: Any) -> Any:
+    """A list of ids as a key of a dict; what is no list as it is, to be refused later on."""
+    return ids if ids is None or isinstance(ids, str) else tuple(ids)
 
 
 def _read_program(path: str | os.PathLike[str]) -> bytes | None:

@@ -27,6 +27,7 @@ COMMANDS = [
     "serve",
     "replay",
     "generate",
+    "combinations",
     "bench",
 ]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from oracle.oracle import draws, drawn_index, segments_of
+from oracle.oracle import drawn_index, segments_of
 from whichvariant import Engine
 from whichvariant.contracts import EntryReplacement, InlineVariable
 
@@ -139,7 +139,6 @@ def bisect(is_beyond: Any) -> int:
 __all__ = [
     "bisect",
     "document",
-    "draws",
     "experience",
     "places_of",
     "probabilities",

@@ -13,9 +13,9 @@ from random import Random
 from typing import Any
 
 import pytest
+from benchmarks.workloads import workload
 from hypothesis import HealthCheck, Phase, given, settings
 
-from benchmarks.workloads import workload
 from combinations.pages import document, experience, places_of, probabilities, shown_by
 from oracle.oracle import evaluate, holds
 from oracle.strategies import Case, cases, seeded_case
@@ -91,17 +91,25 @@ def test_nothing_that_a_visitor_sees_is_missed(case: Case) -> None:
 
 
 def test_nothing_is_missed_in_larger_configurations() -> None:
-    checked = sum(check_case(seeded_case(seed, visits=20), Random(seed)) for seed in range(EXAMPLES))
+    checked = sum(
+        check_case(seeded_case(seed, visits=20), Random(seed)) for seed in range(EXAMPLES)
+    )
     assert checked > 10 * EXAMPLES
 
 
-# ---- exactly the patterns there are ---------------------------------------------------------------
+# ---- exactly the patterns there are --------------------------------------------------------------
 
 MISSING = object()
 NUMBERS: list[Any] = [0, 1, 1.5, 2, 2.5, 3, 4]
-TEXTS = [
-    "".join(letters) for n in range(5) for letters in itertools.product("abx", repeat=n)
-] + ["1", "2", "2.0", "1.5", "02", "3", "9e999"]
+TEXTS = ["".join(letters) for n in range(5) for letters in itertools.product("abx", repeat=n)] + [
+    "1",
+    "2",
+    "2.0",
+    "1.5",
+    "02",
+    "3",
+    "9e999",
+]
 
 
 def small_leaf(rng: Random, *, texts: bool) -> dict[str, Any]:
@@ -197,7 +205,7 @@ def test_exactly_the_patterns_that_an_exhaustive_search_finds(texts: bool) -> No
     assert exclusions > EXAMPLES  # what cannot be together was there to be excluded
 
 
-# ---- exact probabilities ----------------------------------------------------------------------------
+# ---- exact probabilities -------------------------------------------------------------------------
 
 
 @given(case=cases(visits=1))
@@ -229,7 +237,7 @@ def test_probabilities_are_those_of_plain_multiplication(case: Case) -> None:
             }
 
 
-# ---- shares within sampling error -----------------------------------------------------------------
+# ---- shares within sampling error ----------------------------------------------------------------
 
 
 def test_shares_of_a_sample_of_workload_visitors_are_what_their_selections_count() -> None:
@@ -262,7 +270,7 @@ def test_shares_of_a_sample_of_workload_visitors_are_what_their_selections_count
         statistic += sum((got - want) ** 2 / max(want, 1) for got, want in cells)
         freedom += len(cells) - 1
     assert freedom > 30
-    # Eight pages. Ten standard deviations of a chi-square statistic; within patterns it varies even less.
+    # Eight pages, and ten standard deviations. Within patterns counts vary even less.
     assert statistic < freedom + 10 * (2 * freedom) ** 0.5
 
 

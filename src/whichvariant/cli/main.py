@@ -14,6 +14,7 @@ import click
 
 from whichvariant import __version__
 from whichvariant.cli.bench import bench
+from whichvariant.cli.combinations import combinations
 from whichvariant.cli.compile import compile_
 from whichvariant.cli.convert import convert
 from whichvariant.cli.digest import digest
@@ -97,6 +98,7 @@ for _command in (
     serve,
     replay,
     generate,
+    combinations,
     bench,
     profiles,
 ):

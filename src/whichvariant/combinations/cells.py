@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, Protocol
 
 from whichvariant._core.leaf_table import OPERATIONS, numeric_text
@@ -96,9 +97,7 @@ class _Reader:
         operations = {number: _NAMES[leaf.operation] for number, leaf in leaves.items()}
         self._patterns = frozenset(n for n, name in operations.items() if name == "matches")
         self._text_leaves = [n for n, name in operations.items() if name in _TEXT_OPERATIONS]
-        self._operations: list[Any] = [
-            (operations[n], leaves[n].text) for n in self._text_leaves
-        ]
+        self._operations: list[Any] = [(operations[n], leaves[n].text) for n in self._text_leaves]
         members = [member for leaf in leaves.values() for member in leaf.members]
         self._members = sorted({text for kind, text, _ in members if kind == 0})
         numbers = {number for kind, _, number in members if kind == 1}
@@ -187,7 +186,7 @@ class _Reader:
         found = []
         if numbers[0] > -_LARGEST:
             found.append(_simple(-math.inf, numbers[0]))
-        for low, high in zip(numbers, numbers[1:], strict=False):
+        for low, high in pairwise(numbers):
             if math.nextafter(low, math.inf) < high:
                 found.append(_simple(low, high))
         if numbers[-1] < _LARGEST:

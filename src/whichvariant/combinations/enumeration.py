@@ -179,7 +179,7 @@ def enumerate_page(
             if sample_size is not None:
                 raise AssertionError(f"a visitor has the audiences {names}: this is a bug")
             raise ValueError(f"audience_shares: no visitor has the audiences {names} alone")
-    patterns = []
+    patterns: list[Pattern] = []
     reached: dict[tuple[int, ...], _Ways] = {}
     for matching in sorted(found, key=sorted):
         proven, example = found[matching]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
 
+import orjson
+
 from whichvariant._core.answers import Selection
 from whichvariant.contracts import (
     Configuration,
@@ -48,7 +50,9 @@ class Place:
 
 
 def _weight(kind: Kind, name: str, content: JsonValue) -> int:
-    text = canonical_value([kind, name, content]).encode()
+    if kind == "variable":
+        content = canonical_value(content)
+    text = orjson.dumps([kind, name, content])
     return int.from_bytes(blake2b(text, digest_size=_KEY_BYTES).digest(), "big")
 
 
@@ -168,7 +172,7 @@ def _key_text(total: int) -> str:
     return urlsafe_b64encode((total % _KEYS).to_bytes(_KEY_BYTES, "big")).decode()
 
 
-# ---- places ---------------------------------------------------------------------------------------
+# ---- places --------------------------------------------------------------------------------------
 
 
 class _Codes:
@@ -187,9 +191,7 @@ class _Codes:
         return code
 
 
-def _entry_place(
-    configuration: Configuration, entry: str, order: Sequence[str] | None
-) -> Place:
+def _entry_place(configuration: Configuration, entry: str, order: Sequence[str] | None) -> Place:
     if isinstance(order, str):
         raise TypeError(f"entry {entry!r}: expected a list of experience ids, not one text")
     codes = _Codes(entry, shared=True)

@@ -129,7 +129,7 @@ class _Search:
         self._probe = _KernelProbe(self._comparisons, self._counters)
         self._slots = {path: Slot(path, by_path[path], self._probe) for path in sorted(by_path)}
         self._below: dict[Path, list[Path]] = {path: [] for path in self._slots}
-        tops = []
+        tops: list[Path] = []
         for path in self._slots:
             above = next(
                 (path[:n] for n in range(len(path) - 1, 0, -1) if path[:n] in self._slots), None

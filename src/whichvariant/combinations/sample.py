@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from whichvariant.columns.requests import request_of
 from whichvariant.columns.result import ColumnsResult
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def sampled_shares(
 ) -> tuple[dict[frozenset[int], Fraction], int]:
     """The share of each pattern among ``profiles``, and how many there are.
 
-    ``profiles`` is what `Engine.select_columns` takes, an iterable of profiles in the API's shape,
-    or results of `select_columns` (one, or an iterable).
+    ``profiles`` is what `Engine.select_columns` takes, an iterable of profiles or requests
+    (``{"profile", "device", "events"}``), or results of `select_columns` (one, or an iterable).
     """
     counts: Counter[frozenset[int]] = Counter()
     if isinstance(profiles, ColumnsResult):
@@ -54,7 +55,10 @@ def _count_each(
     numbers = {engine.program.audience_ids[number]: number for number in audiences}
     for item in iterator:
         if isinstance(item, Mapping):
-            matching = engine.select(item, now=now).audiences
+            request = request_of(dict(item))
+            matching = engine.select(
+                request.profile, device=request.device, events=request.events, now=now
+            ).audiences
             counts[frozenset(numbers[one] for one in matching if one in numbers)] += 1
         elif isinstance(item, ColumnsResult):
             _count_result(counts, item, audiences)
