@@ -27,7 +27,7 @@ from whichvariant.errors import InputError, ProfileError
     epilog=example(
         "Example:  whichvariant explain --config space.json --profile visitor.json",
         "Exit codes: 0 explained, 2 usage or unreadable.",
-    )
+    ),
 )
 @config_option
 @click.option(
