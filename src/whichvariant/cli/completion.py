@@ -28,7 +28,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     \b
     bash, in ~/.bashrc:   eval "$(whichvariant completion bash)"
     zsh, in ~/.zshrc:     eval "$(whichvariant completion zsh)"
-    fish, once:           whichvariant completion fish > ~/.config/fish/completions/whichvariant.fish
+    fish, in config.fish: whichvariant completion fish | source
     """
     found = get_completion_class(shell)
     assert found is not None  # these three are click's own
