@@ -16,9 +16,10 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = pathlib.Path("ext/whichvariant/_core")
+BUILDS = ("release", "debug", "sanitize")  # the core knows which it is by this place
 BUILD = os.environ.get("WHICHVARIANT_BUILD", "release")
 
-if BUILD not in {"release", "debug", "sanitize"}:
+if BUILD not in BUILDS:
     raise SystemExit(f"WHICHVARIANT_BUILD={BUILD!r}: expected release, debug or sanitize")
 
 CHECKED = BUILD != "release"
@@ -59,6 +60,7 @@ def extension(name: str) -> Extension:
         [f"{CORE.as_posix()}/{name}.pyx"],
         include_dirs=[CORE.as_posix()],
         depends=sorted(path.as_posix() for path in CORE.glob("*.h")),
+        define_macros=[("WV_BUILD", str(BUILDS.index(BUILD)))],
         extra_compile_args=COMPILING,
         extra_link_args=LINKING,
     )

@@ -29,6 +29,7 @@ from whichvariant.errors import (
     RecordError,
     ServiceError,
     StoreError,
+    TooManyCombinations,
     WhichVariantError,
 )
 from whichvariant.profiles.answer import Answer
@@ -61,6 +62,7 @@ __all__ = [
     "Selection",
     "ServiceError",
     "StoreError",
+    "TooManyCombinations",
     "WhichVariantError",
     "__version__",
 ]

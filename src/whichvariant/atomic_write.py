@@ -57,7 +57,9 @@ def atomic_file(path: str | os.PathLike[str], *, private: bool = False) -> Itera
             yield buffered
             buffered.flush()
             with _named(path):
-                os.fchmod(handle, _PRIVATE_MODE if private and mode is None else _permissions(mode))
+                if hasattr(os, "fchmod"):  # Windows has no such permissions
+                    wanted = _PRIVATE_MODE if private and mode is None else _permissions(mode)
+                    os.fchmod(handle, wanted)
                 os.fsync(handle)
         finally:
             # The buffer goes with it: what a failure left there is not written.

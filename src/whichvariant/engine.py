@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -42,8 +42,12 @@ from whichvariant.profiles.times import parse_time
 
 if TYPE_CHECKING:
     from whichvariant.columns import ColumnsResult
+    from whichvariant.combinations import Combinations, Level, Page
 
 __all__ = ["Engine", "Selection"]
+
+
+_MOST_PAGES = 256
 
 
 class Engine(Evaluator):
@@ -74,6 +78,7 @@ class Engine(Evaluator):
         self._sticky = MappingProxyType(sticky_experiences(tables))
         self._tables = tables
         self._digest = digest
+        self._pages: dict[Any, Page] = {}
 
     # ---- making one ---------------------------------------------------------------------------
 
@@ -307,6 +312,101 @@ class Engine(Evaluator):
 
         return select_columns(self, profiles, now=now, threads=threads)
 
+    # ---- caches -------------------------------------------------------------------------------
+
+    def page(
+        self,
+        entries: Iterable[str] | Mapping[str, Sequence[str] | None] = (),
+        variables: Iterable[str] = (),
+        *,
+        level: Level = "seen",
+    ) -> Page:
+        """The places of a page, for `combinations` and for keys: see `Page`."""
+        if isinstance(entries, Mapping):
+            orders = entries.items()
+            named: Any = tuple((entry, _name_of(order)) for entry, order in orders)
+        else:
+            named = entries = _name_of(entries)
+        variables = _name_of(variables)
+        name = named, variables, level
+        page = self._pages.get(name)
+        if page is None:
+            from whichvariant.combinations import Page
+
+            page = Page(self.configuration, entries, variables, level=level)
+            if len(self._pages) >= _MOST_PAGES:
+                self._pages.clear()
+            self._pages[name] = page
+        return page
+
+    def combinations(
+        self,
+        entries: Iterable[str] | Mapping[str, Sequence[str] | None] = (),
+        variables: Iterable[str] = (),
+        *,
+        level: Level = "seen",
+        profiles: Any = None,
+        audience_shares: Mapping[Any, Any] | None = None,
+        at_least: float = 0,
+        limit: int = 10_000,
+        now: int | datetime | str | None = None,
+    ) -> Combinations:
+        """Every way in which a page can look, with its expected share and its key.
+
+        docs/combinations.md says what is proven, and what a share means.
+
+        Parameters
+        ----------
+        entries, variables, level
+            The page, as in `Page`.
+        profiles
+            A sample of visitors, from which the shares of audiences are taken: what
+            `select_columns` takes, its results, or an iterable of profiles in the API's shape, or
+            of requests ``{"profile", "device", "events"}``.
+        audience_shares
+            Instead of a sample: from ids of audiences that match together (and no other of the
+            page's) to the share of visitors, which sum to 1.
+        at_least
+            Leave out combinations with a smaller share; without shares of audiences, those less
+            probable than this under every pattern of audiences.
+        limit
+            How many combinations, and patterns of audiences, there may be.
+        now
+            As in `select`, for a sample.
+
+        Raises
+        ------
+        TooManyCombinations
+            There are more than ``limit``, or more than can be found in reasonable time.
+        ValueError
+            Shares do not sum to 1, or are of audiences that cannot match together.
+        """
+        from whichvariant.combinations import enumerate_page
+
+        return enumerate_page(
+            self,
+            self.page(entries, variables, level=level),
+            profiles=profiles,
+            audience_shares=audience_shares,
+            at_least=at_least,
+            limit=limit,
+            now=now,
+        )
+
+    def combination_key(
+        self,
+        selection: Selection | Mapping[str, Any] | Iterable[Mapping[str, Any]],
+        entries: Iterable[str] | Mapping[str, Sequence[str] | None] = (),
+        variables: Iterable[str] = (),
+        *,
+        level: Level = "seen",
+    ) -> str:
+        """The key of the combination that ``selection`` leads to, as `Page.key` gives it.
+
+        The page is kept from call to call; `page` saves the look-up.
+        """
+        return self.page(entries, variables, level=level).key(selection)
+
     # ---- why ----------------------------------------------------------------------------------
 
     def explain(
@@ -331,6 +431,11 @@ class Engine(Evaluator):
     def explain_program(self) -> ProgramListing:
         """The compiled program, readable: slots and leaves, decision graphs, thresholds."""
         return ProgramListing(self.configuration, self._tables)
+
+
+def _name_of(ids: Any) -> Any:
+    """A list of ids as a key of a dict; what is no list as it is, to be refused later on."""
+    return ids if ids is None or isinstance(ids, str) else tuple(ids)
 
 
 def _read_program(path: str | os.PathLike[str]) -> bytes | None:

@@ -9,6 +9,7 @@
     ├── SourceError          profiles cannot be read: ``source`` names the file, ``place`` where
     ├── ReplayError          a replay cannot go on: its state is another run's, a worker is gone
     ├── SettingsError        a server's settings cannot be used
+    ├── TooManyCombinations  a page can look like this in more ways than the caller wants to see
     ├── InputError           a value handed in at selection time; ``path`` names the place
     │   ├── ProfileError     … in the profile
     │   ├── EventError       … in the events
@@ -115,6 +116,10 @@ class ReplayError(WhichVariantError):
 
 class SettingsError(WhichVariantError):
     """Settings of a server cannot be used; the message begins with the name of the setting."""
+
+
+class TooManyCombinations(WhichVariantError):
+    """A page has more combinations, or patterns of audiences, than a limit allows."""
 
 
 class InputError(WhichVariantError):

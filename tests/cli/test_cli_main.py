@@ -10,6 +10,7 @@ import click
 import pytest
 
 from whichvariant import ConfigurationError, DocumentError, EventError, Finding, __version__
+from whichvariant._core.hashing import simd_level, supported_simd_levels
 from whichvariant.cli import main as main_module
 from whichvariant.cli.inputs import ProfileSource, read_events
 from whichvariant.cli.main import cli
@@ -27,6 +28,7 @@ COMMANDS = [
     "serve",
     "replay",
     "generate",
+    "combinations",
     "bench",
 ]
 
@@ -34,14 +36,28 @@ COMMANDS = [
 def test_version(run):
     result = run("--version")
     assert result.exit_code == 0
-    assert result.stdout == f"whichvariant {__version__}\n"
+    facts = json.loads(run("--version", "--json").stdout)
+    assert facts["version"] == __version__
+    assert facts["build"] in {"release", "debug", "sanitize"}
+    assert facts["simd"] == simd_level()
+    assert facts["simdSupported"] == list(supported_simd_levels())
+    assert result.stdout == (
+        f"whichvariant {__version__}, {facts['build']} build, {simd_level()},"
+        f" {facts['python']}, {facts['platform']}\n"
+    )
+
+
+def test_json_without_anything_to_print(run):
+    result = run("--json")
+    assert result.exit_code == 2
+    assert "--json goes with --version" in result.stderr
 
 
 def test_help_lists_the_commands_in_order_of_use(run):
     result = run("--help")
     assert result.exit_code == 0
     lines = result.stdout.split("Commands:\n")[1].split("\n\n")[0].splitlines()
-    assert [line.split()[0] for line in lines] == [*COMMANDS, "profiles"]
+    assert [line.split()[0] for line in lines] == [*COMMANDS, "profiles", "completion"]
     assert not any(line.endswith("...") for line in result.stdout.splitlines()[1:])
     assert "Exit codes: 0 done" in result.stdout
 

@@ -28,6 +28,20 @@ cdef wv_murmur_fn _murmur = wv_murmur_at(_level)
 cdef wv_xxh64_fn _xxh64 = wv_xxh64_at(_level)
 
 
+cdef extern from *:
+    """
+    #ifndef WV_BUILD
+    #define WV_BUILD 0
+    #endif
+    """
+    int WV_BUILD
+
+
+def build_kind():
+    """How the core was compiled: ``release``, ``debug`` or ``sanitize``."""
+    return ("release", "debug", "sanitize")[WV_BUILD]
+
+
 def simd_level():
     """The vector level in use: ``baseline`` (SSE2 or NEON), ``avx2`` or ``avx512``."""
     return LEVELS[_level]

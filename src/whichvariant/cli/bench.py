@@ -46,10 +46,11 @@ _SYNTHETIC_NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
 
 @click.command(
+    short_help="Measure selection: throughput, and single calls.",
     epilog=example(
         "Example:  whichvariant bench --config space.json --against next.json --seconds 10",
         "Exit codes: 0 measured, 2 usage, unreadable or refused.",
-    )
+    ),
 )
 @config_option
 @click.option(

@@ -23,10 +23,11 @@ from whichvariant.errors import InputError, ProfileError
 
 
 @click.command(
+    short_help="Explain one visitor's selection, draw by draw.",
     epilog=example(
         "Example:  whichvariant explain --config space.json --profile visitor.json",
         "Exit codes: 0 explained, 2 usage or unreadable.",
-    )
+    ),
 )
 @config_option
 @click.option(

@@ -12,13 +12,15 @@ import sys
 
 import click
 
-from whichvariant import __version__
 from whichvariant.cli.bench import bench
+from whichvariant.cli.combinations import combinations
 from whichvariant.cli.compile import compile_
+from whichvariant.cli.completion import completion
 from whichvariant.cli.convert import convert
 from whichvariant.cli.digest import digest
 from whichvariant.cli.explain import explain
 from whichvariant.cli.generate import generate
+from whichvariant.cli.json_output import print_json
 from whichvariant.cli.lint import lint
 from whichvariant.cli.messages import complain, one_line
 from whichvariant.cli.profiles.group import profiles
@@ -26,6 +28,7 @@ from whichvariant.cli.replay import replay
 from whichvariant.cli.select import select
 from whichvariant.cli.serve import serve
 from whichvariant.cli.store.group import store
+from whichvariant.cli.version import version_facts, version_line
 from whichvariant.errors import WhichVariantError
 
 _FAILED = 2
@@ -76,16 +79,32 @@ def _discard_output() -> None:
 
 @click.group(
     cls=Program,
+    invoke_without_command=True,
+    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 findings or bad lines, 2 usage or unreadable, 130 interrupted.",
 )
-@click.version_option(__version__, prog_name="whichvariant", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.option(
+    "--version", "asks_version", is_flag=True, help="Show the version, build and vector level."
+)
+@click.option("--json", "as_json", is_flag=True, help="With --version: print JSON.")
+@click.pass_context
+def cli(ctx: click.Context, asks_version: bool, as_json: bool) -> None:
     """Which variant does this visitor get?
 
     Reads personalization configurations (native documents, Contentful exports and Delivery API
     responses, compiled programs) and answers as the Experience API would.
     """
+    if asks_version:
+        if as_json:
+            print_json(version_facts())
+        else:
+            click.echo(version_line())
+        ctx.exit()
+    if as_json:
+        raise click.UsageError("--json goes with --version, or behind a command")
+    if ctx.invoked_subcommand is None:
+        raise click.UsageError("Missing command.")
 
 
 for _command in (
@@ -98,9 +117,11 @@ for _command in (
     serve,
     replay,
     generate,
+    combinations,
     bench,
     profiles,
     store,
+    completion,
 ):
     cli.add_command(_command)
 

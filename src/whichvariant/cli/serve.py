@@ -104,6 +104,8 @@ def serve(*, settings_file: str | None, only_check: bool, as_json: bool, **given
 
 
 def _serve(settings: ServerSettings) -> None:
+    if not hasattr(os, "fork"):
+        raise SettingsError("serving needs a POSIX system, such as Linux or macOS")
     try:
         from whichvariant.server.serving import serve as listen
     except ImportError as error:

@@ -8,7 +8,6 @@ ended.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +39,18 @@ def rejects_path(directory: str, unit: int) -> str:
     return os.path.join(directory, f"unit-{unit:06d}.rejects")
 
 
+def _lock(handle: int) -> None:
+    """Lock an open file until it is closed; BlockingIOError or PermissionError if it is locked."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 class State:
     """The directory of one run, held against any other run as long as this object is open."""
 
@@ -56,8 +67,8 @@ class State:
         Path(self.directory).mkdir(parents=True, exist_ok=True)
         self._lock = os.open(os.path.join(self.directory, _LOCK), os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            _lock(self._lock)
+        except (BlockingIOError, PermissionError):
             os.close(self._lock)
             raise ReplayError(f"{self.directory}: another run is using it") from None
 

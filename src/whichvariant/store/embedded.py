@@ -21,6 +21,7 @@ import apsw
 
 from whichvariant.contracts.namespace import Namespace
 from whichvariant.errors import StoreClosed, StoreDamaged, StoreError, StoreReadOnly
+from whichvariant.store.file_lock import HAS_FLOCK
 from whichvariant.store.group_commit import GroupCommit
 from whichvariant.store.limits import (
     check_data,
@@ -75,6 +76,8 @@ class EmbeddedStore:
 
     def __init__(self, path: str | os.PathLike[str], create: bool, cache_bytes: int) -> None:
         """For ``open``."""
+        if not HAS_FLOCK:
+            raise StoreError("a store in a file needs a POSIX system, such as Linux or macOS")
         opened = open_file(path, create=create, cache_bytes=cache_bytes)
         self._path = opened.path
         self._secret = opened.secret
@@ -453,8 +456,9 @@ def _after_fork_in_child() -> None:
     _open_stores.clear()
 
 
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)
+if hasattr(os, "register_at_fork"):  # where nothing forks there is none
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

@@ -7,9 +7,16 @@ is woken when it is free.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from types import TracebackType
+
+try:
+    import fcntl
+except ImportError:
+    # Importing must work everywhere, since much else does; opening a store says what is missing.
+    HAS_FLOCK = False
+else:
+    HAS_FLOCK = True
 
 
 class FileLock:
