@@ -41,9 +41,9 @@ unexport WHICHVARIANT_BUILD PYTHONPATH
 
 # What does not touch the core, or only through what other tests have called already: other builds
 # of the core need not see it.
-APART = --ignore=tests/store --ignore=tests/service --ignore=tests/profiles \
-	--ignore=tests/entries --ignore=tests/web \
-	--ignore=tests/replay/test_page.py --ignore=tests/cli/test_cli_profiles.py
+APART = $(addprefix --ignore=tests/,store service profiles server client cluster sources events \
+	entries web openfeature_provider combinations sdk packaging typing benchmarks \
+	replay/test_page.py cli/test_cli_profiles.py cli/test_cli_store.py cli/test_cli_serve.py)
 
 say = @echo "==> $(1)"
 
@@ -129,7 +129,6 @@ sanitize: build/sanitize/stamp $(STAMPS)/test  ## the test suite under the addre
 	@$(SANITIZED) $(BIN)/python -c "$$CHECK_BUILD" sanitize
 	@$(SANITIZED) WHICHVARIANT_EXAMPLES=$${WHICHVARIANT_EXAMPLES:-50} \
 		$(PYTEST) -m 'not sdk and not toolchain and not engines' \
-		--ignore=tests/benchmarks --ignore=tests/packaging --ignore=tests/typing \
 		--ignore=tests/replay --ignore=tests/cli --ignore=tests/loading --ignore=tests/contracts \
 		$(APART) $(ARGS)
 
