@@ -4,9 +4,10 @@ Groups are independent of each other, so each is searched by itself. Before that
 narrows down when requests without an answer took effect, which keeps the search short:
 
 - Marks stay for as long as a profile does, and survive merges. So a request whose mark any answer
-  shows was carried out before that answer came.
+  shows was carried out before that answer came. (Not if it is about a user id: that may change
+  hands, and who repeated the request may have been served before it.)
 - For the same reason it was carried out after every answer was asked for that was got by the very
-  key it is about and does not show its mark. (Not by a user id: that may change hands.)
+  key it is about and does not show its mark.
 - A request without an answer, whose marks no answer shows, may as well never have happened, unless
   it made a profile or told of a user, and a deletion followed. Nor need reads that nobody heard.
 - A request that has no answer and finds all of its sayings heard already, or their profiles gone,
@@ -146,7 +147,8 @@ def _with_marks(
     lacking: dict[int, list[tuple[float, int]]],
 ) -> Spell:
     ended = min((shown[mark] for mark in operation.marks if mark in shown), default=NEVER)
-    if ended == NEVER:
+    by_user = any(group.kinds[said.key] == "user" for said in _sayings(operation))
+    if ended == NEVER or by_user:
         return spell
     began = spell.began
     for said in _sayings(operation):

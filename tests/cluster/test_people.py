@@ -111,6 +111,12 @@ FINE = {
         imported(3, 4, says(GIVEN, 1)), read(5, 6, GIVEN, saw(GIVEN, 1)),
         read(7, 8, GIVEN, Answer((Seen(GIVEN, 0b11, 2, 1, 0),))),
     ],
+    "late, when the user is somebody else": [
+        FIRST, SECOND, NAMED, update(5, NEVER, says(USER, 4)),
+        update(6, 7, says(USER, 4), saw(A, 0, 2, 4), attempt=2), did(8, 9, Delete(A), Answer()),
+        update(10, 11, says(B, 5, USER), saw(B, 1, 5)),
+        read(12, 13, B, Answer((Seen(B, 0b110010, 3, 5, 0),))),
+    ],
     "born by what nobody saw, and deleted": [
         did(0, NEVER, Batch((says(GIVEN, 0),), waits=False)), did(1, 2, Delete(GIVEN), Answer()),
         read(3, 4, GIVEN, GONE),
