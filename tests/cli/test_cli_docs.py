@@ -52,7 +52,8 @@ def test_the_example_is_real(tmp_path, command, expected):
         )
         return result.stdout.decode()
 
-    if command.startswith("whichvariant profiles") and command != FILL:
+    stored = command.startswith(("whichvariant profiles", "whichvariant store"))
+    if stored and command != FILL:
         shell(FILL)
     printed = shell(command)
     assert re.fullmatch(pattern_of(expected), printed), printed

@@ -57,7 +57,7 @@ def test_help_lists_the_commands_in_order_of_use(run):
     result = run("--help")
     assert result.exit_code == 0
     lines = result.stdout.split("Commands:\n")[1].split("\n\n")[0].splitlines()
-    assert [line.split()[0] for line in lines] == [*COMMANDS, "profiles", "completion"]
+    assert [line.split()[0] for line in lines] == [*COMMANDS, "profiles", "store", "completion"]
     assert not any(line.endswith("...") for line in result.stdout.splitlines()[1:])
     assert "Exit codes: 0 done" in result.stdout
 

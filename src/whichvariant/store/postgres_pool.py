@@ -19,13 +19,15 @@ T = TypeVar("T")
 
 # What a session is set to, unless the URL says something else; only what the server knows.
 # Plans of our statements are few and known: every one of them goes by an index. A planner that has
-# never seen the tables' sizes, because they were empty a minute ago, would read whole tables.
+# never seen the tables' sizes, because they were empty a minute ago, would read whole tables; and
+# one that has would sort all of a namespace for a page of it.
 _SESSION: Final = {
     "statement_timeout": "15s",
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "30s",
     "default_transaction_isolation": "read committed",
     "jit": "off",
+    "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",

@@ -36,8 +36,9 @@ _FOLLOW = """
     WHERE k.namespace = $1 AND k.key = $2
 """
 _ELSEWHERE = """
-    SELECT namespace FROM wv_keys
-    WHERE namespace IN (SELECT number FROM wv_namespaces) AND key = $1 AND kind <> 3
+    SELECT n.number FROM wv_namespaces AS n WHERE EXISTS (
+        SELECT 1 FROM wv_keys AS k WHERE k.namespace = n.number AND k.key = $1 AND k.kind <> 3
+    )
 """
 _HISTORY = """
     SELECT sequence, seal, data FROM wv_history
