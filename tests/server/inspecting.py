@@ -16,17 +16,23 @@ PHONE = (
 BERLIN = {"city": "Berlin", "country": "Germany", "countryCode": "DE", "continent": "EU"}
 GUIDES = {**PAGE, "path": "/guides/alps", "url": "https://shop.example/guides/alps"}
 
+BERLIN_STORE = "berlinStore9HeACecnqO7"
 CHECKOUT = "checkoutButton9Bkn1YGp"
 SEASON = "homeHeroSeason1pMmm46n"
 STEPS = "paymentSteps30J1b3rRrF"
 
 
 def planned() -> dict[str, Any]:
-    """The shop's configuration with fewer in one experience, another split, and a new counter."""
+    """The shop's configuration with nobody in one experience, other splits, and a new counter.
+
+    Whoever is in Berlin gets something else by it, whatever their draws are.
+    """
     configuration: dict[str, Any] = json.loads(NATIVE.read_text())
     for experience in configuration["experiences"]:
         if experience["nt_experience_id"] == CHECKOUT:
             experience["nt_config"]["traffic"] = 0.0
+        if experience["nt_experience_id"] == BERLIN_STORE:
+            experience["nt_config"]["distribution"] = [1.0, 0.0]
         if experience["nt_experience_id"] == SEASON:
             experience["nt_config"]["distribution"] = [0.0, 0.0, 1.0]
     for audience in configuration["audiences"]:
