@@ -19,6 +19,7 @@ FIXTURES = ROOT / "fixtures" / "storefront"
 SPACE = FIXTURES / "space.json"
 PROFILES = FIXTURES / "profiles.ndjson"
 NOW = "2026-11-01T12:00:00Z"
+EXTRAS = {"client", "geo", "openfeature", "otel", "postgres", "ray", "replay", "server", "spark"}
 MODULES = sorted(path.stem for path in (ROOT / "ext/whichvariant/_core").glob("*.pyx"))
 
 PACKAGED = sorted(
@@ -46,6 +47,10 @@ def check_wheel(path: pathlib.Path) -> None:
         compiled = [name for name in names if name.startswith(start) and name.endswith(".so")]
         expect(len(compiled) == 1, f"compiled {module} in {path.name}: {compiled}")
     expect("whichvariant/py.typed" in names, f"no py.typed in {path.name}")
+    metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
+    lines = zipfile.ZipFile(path).read(metadata).decode().splitlines()
+    extras = {line.partition(": ")[2] for line in lines if line.startswith("Provides-Extra: ")}
+    expect(extras >= EXTRAS, f"{path.name} lacks extras: {sorted(EXTRAS - extras)}")
     foreign = [
         name
         for name in names

@@ -49,7 +49,7 @@ def main() -> None:
     # %% Who moves where: one picture for each experience with movers
     moved = [one for one in found["experiences"] if one["moved"]]
     figure, axes = plt.subplots(
-        1, len(moved), figsize=(5 * len(moved), 4), squeeze=False, layout="constrained"
+        1, len(moved), figsize=(6.5 * len(moved), 5), squeeze=False, layout="constrained"
     )
     for axis, one in zip(axes[0], moved, strict=True):
         table = one["transitions"]
