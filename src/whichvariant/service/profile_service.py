@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from whichvariant import clock
 from whichvariant.contracts.namespace import Namespace
@@ -23,13 +23,12 @@ from whichvariant.profiles import history
 from whichvariant.profiles.aggregate import aggregate
 from whichvariant.profiles.answer import Answer, Decider, answer_for
 from whichvariant.profiles.batch import Batch, read_batch
-from whichvariant.profiles.events import Event, IdentifyEvent, check_key, read_events
-from whichvariant.profiles.firmographics import FEATURE
+from whichvariant.profiles.events import check_key, read_events
 from whichvariant.profiles.identity import is_own_id, make_id, seed_of_key
-from whichvariant.profiles.location import Located, read_location, supplement, wants_location
 from whichvariant.profiles.state import ProfileState, new_state
 from whichvariant.profiles.times import parse_time
 from whichvariant.service.recent import Recent
+from whichvariant.service.saying import Said, names_user, read_said
 from whichvariant.service.settings import DEFAULTS, Options, ServiceSettings
 from whichvariant.service.turns import Turns
 from whichvariant.service.work import Loaded, Work, final, not_found
@@ -125,8 +124,8 @@ class ProfileService:
             return await self.update(namespace, profile_id, events, options, preflight=preflight)
         if preflight:
             now_ms = self._now_ms()
-            said = await _read(events, options, now_ms)
-            if not any(_names_user(event) for event in said.events):
+            said = await read_said(events, options, now_ms)
+            if not any(names_user(event) for event in said.events):
                 # Somebody new who says no name has to do with nobody that is stored.
                 state = new_state(profile_id, _random_of(seed), now_ms)
                 return self._supposed(state, said, decider, options, now_ms)
@@ -376,7 +375,7 @@ class ProfileService:
         preflight: bool,
     ) -> Answer:
         now_ms = self._now_ms()
-        said = await _read(events, options, now_ms)
+        said = await read_said(events, options, now_ms)
 
         async def attempt(recent: Recent | None) -> Answer:
             work = Work(self.store, namespace, decider, self.settings, now_ms, recent=recent)
@@ -408,7 +407,7 @@ class ProfileService:
         return await self._persist(lambda: attempt(None))
 
     def _supposed(
-        self, state: ProfileState, said: _Said, decider: Decider, options: Options, now_ms: int
+        self, state: ProfileState, said: Said, decider: Decider, options: Options, now_ms: int
     ) -> Answer:
         """The answer for a new profile that is kept nowhere."""
         state.counted = decider.counters_digest
@@ -449,27 +448,6 @@ class ProfileService:
         )
 
 
-class _Said(NamedTuple):
-    """What a request says: events that are checked, and what was found out for it."""
-
-    events: list[Event]
-    located: Located | None
-    firmographics: Mapping[str, Any] | None
-
-
-async def _read(events: Sequence[Mapping[str, Any]], options: Options, now_ms: int) -> _Said:
-    checked = read_events(events, now_ms)
-    located = await _locate(checked, options)
-    firmographics = None
-    if options.enrich is not None and FEATURE in options.features:
-        firmographics = await options.enrich()
-    return _Said(checked, located, firmographics)
-
-
-def _names_user(event: Event) -> bool:
-    return isinstance(event.fields, IdentifyEvent) and bool(event.fields.user_id)
-
-
 class _ReadAgainError(Exception):
     """An attempt relied on what this process remembers, and has to be made with what is stored."""
 
@@ -484,18 +462,3 @@ def _checked(profile_id: str) -> str:
     except EventError:
         # No profile was ever stored under such a key.
         raise ProfileNotFound("there is no such profile") from None
-
-
-async def _locate(events: list[Event], options: Options) -> Located | None:
-    """What the server and the options say; later wins."""
-    located = None
-    if options.locate is not None and wants_location(events, options.features):
-        located = await options.locate()
-    if options.location is not None:
-        given = read_location(options.location, "options.location")
-        if given:
-            base = located or Located({})
-            location = supplement(base.location, given)
-            same_city = location.get("city") == base.location.get("city")
-            located = Located(location, base.city_names if same_city else {})
-    return located if located is not None and located.location else None

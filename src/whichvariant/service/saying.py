@@ -1,0 +1,49 @@
+"""What a request says: its events, checked, and what is found out about its visitor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from whichvariant.profiles.events import Event, IdentifyEvent, read_events
+from whichvariant.profiles.firmographics import FEATURE
+from whichvariant.profiles.location import Located, read_location, supplement, wants_location
+from whichvariant.service.settings import Options
+
+
+class Said(NamedTuple):
+    """Events that are checked, and what was found out for them."""
+
+    events: list[Event]
+    located: Located | None
+    firmographics: Mapping[str, Any] | None
+
+
+async def read_said(events: Sequence[Mapping[str, Any]], options: Options, now_ms: int) -> Said:
+    """Check what a request for one profile says. EventError names the place of what is wrong."""
+    checked = read_events(events, now_ms)
+    located = await _locate(checked, options)
+    firmographics = None
+    if options.enrich is not None and FEATURE in options.features:
+        firmographics = await options.enrich()
+    return Said(checked, located, firmographics)
+
+
+def names_user(event: Event) -> bool:
+    """Whether an event says who the visitor is."""
+    return isinstance(event.fields, IdentifyEvent) and bool(event.fields.user_id)
+
+
+async def _locate(events: list[Event], options: Options) -> Located | None:
+    """What the server and the options say; later wins."""
+    located = None
+    if options.locate is not None and wants_location(events, options.features):
+        located = await options.locate()
+    if options.location is not None:
+        given = read_location(options.location, "options.location")
+        if given:
+            base = located or Located({})
+            location = supplement(base.location, given)
+            same_city = location.get("city") == base.location.get("city")
+            located = Located(location, base.city_names if same_city else {})
+    return located if located is not None and located.location else None
