@@ -4,11 +4,14 @@ Groups are independent of each other, so each is searched by itself. Before that
 narrows down when requests without an answer took effect, which keeps the search short:
 
 - Marks stay for as long as a profile does, and survive merges. So a request whose mark any answer
-  shows was carried out before that answer came.
+  shows was carried out before that answer came. (Not if it is about a user id: that may change
+  hands, and who repeated the request may have been served before it.)
 - For the same reason it was carried out after every answer was asked for that was got by the very
-  key it is about and does not show its mark. (Not by a user id: that may change hands.)
-- A request whose marks no answer shows, in a group of which nobody deleted anything, may as well
-  never have happened.
+  key it is about and does not show its mark.
+- A request without an answer, whose marks no answer shows, may as well never have happened, unless
+  it made a profile or told of a user, and a deletion followed. Nor need reads that nobody heard.
+- A request that has no answer and finds all of its sayings heard already, or their profiles gone,
+  will change nothing later either.
 
 None of this assumes anything of the server: whatever an answer shows, the search has to explain.
 """
@@ -30,7 +33,7 @@ from tests.cluster.operations import (
     Said,
     Update,
 )
-from tests.cluster.people import People, after, nobody
+from tests.cluster.people import People, after, heard, nobody
 
 
 class Finding(NamedTuple):
@@ -78,16 +81,20 @@ def order_of(group: GroupHistory, drained: float = NEVER) -> tuple[Verdict, list
         heard = None if _is_repeated_batch(operation) else operation.answer
         return after(people, kinds, operation.action, heard)
 
-    return find_order(spells, nobody(kinds), step), considered
+    def settled(people: People, number: int) -> bool:
+        operation = considered[number]
+        sayings = _sayings(operation)
+        unanswered = operation.answer is None and bool(sayings)
+        return unanswered and all(heard(people, kinds, said) for said in sayings)
+
+    return find_order(spells, nobody(kinds), step, settled), considered
 
 
 def _narrowed(group: GroupHistory, drained: float) -> tuple[list[Operation], list[Spell]]:
     shown: dict[int, float] = {}
     lacking: dict[int, list[tuple[float, int]]] = collections.defaultdict(list)
-    deletes = False
+    there: dict[int, float] = {}
     for operation in group.operations:
-        action = operation.action
-        deletes = deletes or isinstance(action, Delete)
         if operation.answer is None:
             continue
         together = 0
@@ -95,19 +102,35 @@ def _narrowed(group: GroupHistory, drained: float) -> tuple[list[Operation], lis
             together |= seen.marks
         for mark in _bits(together):
             shown[mark] = min(shown.get(mark, NEVER), operation.ended)
-        key = _key_of(operation)
-        if key is not None and operation.answer.seen:
-            lacking[key].append((operation.began, together))
+        if isinstance(operation.action, Preflight) or not operation.answer.seen:
+            continue
+        for key in _keys_of(operation):
+            there[key] = min(there.get(key, NEVER), operation.ended)
+        if not isinstance(operation.action, Batch):
+            lacking[_keys_of(operation)[0]].append((operation.began, together))
+    deletes = any(isinstance(one.action, Delete) for one in group.operations)
     considered, spells = [], []
     for operation in group.operations:
         spell = _spell_of(operation, drained)
         if spell.ended == NEVER or (isinstance(operation.action, Batch) and operation.action.waits):
             spell = _with_marks(group, operation, spell, shown, lacking)
-        # Where nobody asked for a deletion, what nobody ever saw need not have happened.
-        if spell.required or deletes or any(mark in shown for mark in operation.marks):
+        may_matter = any(mark in shown for mark in operation.marks) or (
+            deletes and _may_leave_more_than_marks(operation, there)
+        )
+        if spell.required or may_matter:
             considered.append(operation)
             spells.append(spell)
     return considered, spells
+
+
+def _may_leave_more_than_marks(operation: Operation, there: dict[int, float]) -> bool:
+    """Whether it may have made a profile or told of a user; or it is a deletion."""
+    if isinstance(operation.action, Delete):
+        return True
+    return any(
+        said.user is not None or there.get(said.key, NEVER) > operation.began
+        for said in _sayings(operation)
+    )
 
 
 def _spell_of(operation: Operation, drained: float) -> Spell:
@@ -124,7 +147,8 @@ def _with_marks(
     lacking: dict[int, list[tuple[float, int]]],
 ) -> Spell:
     ended = min((shown[mark] for mark in operation.marks if mark in shown), default=NEVER)
-    if ended == NEVER:
+    by_user = any(group.kinds[said.key] == "user" for said in _sayings(operation))
+    if ended == NEVER or by_user:
         return spell
     began = spell.began
     for said in _sayings(operation):
@@ -145,11 +169,13 @@ def _sayings(operation: Operation) -> Sequence[Said]:
     return ()
 
 
-def _key_of(operation: Operation) -> int | None:
+def _keys_of(operation: Operation) -> tuple[int, ...]:
     action = operation.action
-    if isinstance(action, Update | Preflight):
-        return action.said.key
-    return action.key if isinstance(action, Read) else None
+    if isinstance(action, Read | Delete):
+        return (action.key,)
+    if isinstance(action, Preflight):
+        return (action.said.key,)
+    return tuple(said.key for said in _sayings(operation))
 
 
 def _is_repeated_batch(operation: Operation) -> bool:

@@ -46,6 +46,7 @@ def find_order(
     spells: Sequence[Spell],
     initial: State,
     step: Callable[[State, int], State | None],
+    settled: Callable[[State, int], bool] | None = None,
     most_steps: int = 300_000,
 ) -> Verdict:
     """Look for an order of operations that agrees with time and with every answer.
@@ -53,6 +54,10 @@ def find_order(
     ``step`` gives the state after an operation, by its number in ``spells``, or None where the
     operation's answer is another one than it would have got in that state. An operation that is
     not required is only tried where it changes the state: otherwise it may as well never happen.
+
+    ``settled`` tells whether an operation has no answer that could be wrong, changes nothing in a
+    state, and will change nothing in any that may follow. Such a one is put next as soon as it can
+    be, and nothing else is tried there: it could be put there in any order that is one.
     """
     numbers = sorted(range(len(spells)), key=lambda number: spells[number].began)
     ordered = [spells[number] for number in numbers]
@@ -62,7 +67,16 @@ def find_order(
     state = initial
     seen = {(done, state)}
     path: list[tuple[int, int, State, list[int]]] = []
-    candidates = _next_ones(ordered, done)
+
+    def next_ones() -> list[int]:
+        places = _next_ones(ordered, done)
+        if settled is not None:
+            for place in places:
+                if ordered[place].required and settled(state, numbers[place]):
+                    return [place]
+        return places
+
+    candidates = next_ones()
     best: tuple[int, ...] = ()
     stuck: tuple[int, ...] = tuple(candidates)
     while done & required != required:
@@ -81,7 +95,7 @@ def find_order(
             seen.add(both)
             path.append((place, done, state, candidates))
             done, state = both
-            candidates = _next_ones(ordered, done)
+            candidates = next_ones()
             if len(path) > len(best):
                 best = tuple(entry[0] for entry in path)
                 stuck = tuple(candidates)

@@ -63,6 +63,18 @@ def after(
     return people if isinstance(action, Read | Preflight) else work.people()
 
 
+def heard(people: People, kinds: Sequence[Kind], said: Said) -> bool:
+    """Whether a saying changes nothing, now or at any time that follows.
+
+    By a user id it may: that may lead to somebody else some day, to whom it would be news.
+    """
+    found = people.leads_to[said.key]
+    if kinds[said.key] == "user" or found == NOTHING:
+        return False
+    person = None if found == TOMBSTONE else people.persons[found]
+    return person is None or bool(person.marks >> said.mark & 1)
+
+
 def _agrees(given: Answer, told: Answer) -> bool:
     if given.gone != told.gone or len(given.seen) != len(told.seen):
         return False

@@ -106,6 +106,27 @@ FINE = {
         did(6, 7, Batch((says(A, 3), says(GIVEN, 4)), waits=False), GONE),
         read(110, 111, GIVEN, saw(GIVEN, 2)),
     ],
+    "asked too early, done when there was somebody": [
+        update(0, NEVER, says(GIVEN, 0)), update(1, 2, says(GIVEN, 0), GONE, attempt=2),
+        imported(3, 4, says(GIVEN, 1)), read(5, 6, GIVEN, saw(GIVEN, 1)),
+        read(7, 8, GIVEN, Answer((Seen(GIVEN, 0b11, 2, 1, 0),))),
+    ],
+    "late, when the user is somebody else": [
+        FIRST, SECOND, NAMED, update(5, NEVER, says(USER, 4)),
+        update(6, 7, says(USER, 4), saw(A, 0, 2, 4), attempt=2), did(8, 9, Delete(A), Answer()),
+        update(10, 11, says(B, 5, USER), saw(B, 1, 5)),
+        read(12, 13, B, Answer((Seen(B, 0b110010, 3, 5, 0),))),
+    ],
+    "born by what nobody saw, and deleted": [
+        did(0, NEVER, Batch((says(GIVEN, 0),), waits=False)), did(1, 2, Delete(GIVEN), Answer()),
+        read(3, 4, GIVEN, GONE),
+    ],
+    "many who came too late": [
+        FIRST, did(2, 3, Delete(A), Answer()),
+        *(imported(4, 5, says(A, mark)) for mark in range(1, 40)),
+        *(update(4, NEVER, says(A, mark)) for mark in range(40, 80)),
+        read(6, 7, A, GONE), update(8, 9, says(B, 90), saw(B, 90)),
+    ],
     "a deletion that nobody knows of": [
         FIRST, did(2, NEVER, Delete(A)), read(3, 4, A, saw(A, 0)), read(5, 6, A, GONE),
     ],
@@ -152,6 +173,12 @@ WRONG = {
         read(6, 7, GIVEN, GONE),
     ],
     "another variant": [FIRST, read(2, 3, A, saw(A, 0, locked=2))],
+    "many who came too late, and one who is lost": [
+        FIRST, did(2, 3, Delete(A), Answer()),
+        *(imported(4, 5, says(A, mark)) for mark in range(1, 40)),
+        *(update(4, NEVER, says(A, mark)) for mark in range(40, 80)),
+        read(6, 7, A, GONE), update(8, 9, says(B, 90), saw(B, 90)), read(10, 11, B, GONE),
+    ],
     "unknown, done, and undone": [
         FIRST, update(2, NEVER, says(A, 1)), read(3, 4, A, saw(A, 0, 1)), read(5, 6, A, saw(A, 0)),
     ],
