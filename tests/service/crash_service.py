@@ -10,7 +10,7 @@ from whichvariant import Engine, Namespace, ProfileSettings
 from whichvariant.service import ProfileService
 from whichvariant.service.inbox import Inbox
 from whichvariant.service.settings import ServiceSettings
-from whichvariant.store import EmbeddedStore
+from whichvariant.store.opening import open_store
 
 SPACE = Namespace("crash", "main")
 BATCHES = 5
@@ -50,11 +50,11 @@ def purchase(message: str, **more: Any) -> dict[str, Any]:
     }
 
 
-async def work(path: str, run: int, said: Any) -> None:
+async def work(name: str, run: int, said: Any) -> None:
     """Update, merge and accept batches until somebody ends it."""
     numbers = itertools.count()
     settings = ServiceSettings(profiles=ALL_KEPT, lease_ms=50)
-    async with EmbeddedStore.open(path) as store:
+    async with await open_store(name) as store:
         service = ProfileService(store, {SPACE: engine()}, settings)
         inbox = Inbox(service, f"run {run}")
         said.send(("ready", ""))
@@ -89,6 +89,6 @@ async def work(path: str, run: int, said: Any) -> None:
         )
 
 
-def run_service(path: str, run: int, said: Any) -> None:
+def run_service(name: str, run: int, said: Any) -> None:
     """The process's target."""
-    asyncio.run(work(path, run, said))
+    asyncio.run(work(name, run, said))

@@ -18,17 +18,19 @@ from whichvariant.profiles.state import decode_state
 from whichvariant.service import ProfileService
 from whichvariant.service.inbox import Inbox
 from whichvariant.service.settings import ServiceSettings
-from whichvariant.store import EmbeddedStore
+from whichvariant.store import ProfileStore
+from whichvariant.store.opening import open_store
+from whichvariant.store.postgres_target import is_postgres
 
 KILLS = max(3, int(os.environ.get("WHICHVARIANT_KILLS", "200")) // 10)
 
 
-def run_until_killed(path: pathlib.Path, run: int, after_s: float) -> list[tuple[str, str]]:
+def run_until_killed(name: str, run: int, after_s: float) -> list[tuple[str, str]]:
     """What a process said before it was killed."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pytest", "service.crash_service"])
     listening, saying = context.Pipe(duplex=False)
-    process = context.Process(target=run_service, args=(str(path), run, saying))
+    process = context.Process(target=run_service, args=(name, run, saying))
     process.start()
     saying.close()
     said = []
@@ -51,7 +53,7 @@ def run_until_killed(path: pathlib.Path, run: int, after_s: float) -> list[tuple
     return said
 
 
-async def messages_kept(store: EmbeddedStore) -> list[str]:
+async def messages_kept(store: ProfileStore) -> list[str]:
     """Every `messageId` in every history; each profile is what its history makes it."""
     rules = engine()
     kept = []
@@ -72,9 +74,9 @@ async def messages_kept(store: EmbeddedStore) -> list[str]:
     return kept
 
 
-async def check(path: pathlib.Path, updated: set[str], accepted: set[str]) -> None:
+async def check(name: str, updated: set[str], accepted: set[str]) -> None:
     """After a restart: first what is there, then, with the inbox empty, everything."""
-    async with EmbeddedStore.open(path) as store:
+    async with await open_store(name) as store:
         kept = await messages_kept(store)
         assert len(kept) == len(set(kept)), "an event was applied twice"
         for message in updated:
@@ -102,19 +104,28 @@ async def check(path: pathlib.Path, updated: set[str], accepted: set[str]) -> No
         assert await store.verify() == []
 
 
+@pytest.fixture(params=["embedded", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
+    """The name of a store that several processes can open."""
+    embedded = request.param == "embedded"
+    return str(tmp_path / "profiles.db") if embedded else request.getfixturevalue("dsn")
+
+
 @pytest.mark.parametrize("seed", [1, 2])
-def test_killed_service_keeps_what_it_answered(tmp_path: pathlib.Path, seed: int) -> None:
+def test_killed_service_keeps_what_it_answered(place: str, seed: int) -> None:
     chance = random.Random(seed)
-    path = tmp_path / "profiles.db"
+    # A connection takes longer than opening a file.
+    slower = 4 if is_postgres(place) else 1
+    runs = KILLS // 2 // slower + 1
     updated: set[str] = set()
     accepted: set[str] = set()
-    for run in range(KILLS // 2 + 1):
-        for what, message in run_until_killed(path, run, chance.uniform(0.01, 0.25)):
+    for run in range(runs):
+        for what, message in run_until_killed(place, run, slower * chance.uniform(0.01, 0.25)):
             if what == "updated":
                 updated.add(message)
             elif what == "accepted":
                 accepted.add(message)
-        if run % 3 == 2 or run == KILLS // 2:
-            asyncio.run(check(path, updated, accepted))
+        if run % 3 == 2 or run == runs - 1:
+            asyncio.run(check(place, updated, accepted))
     assert updated
     assert accepted

@@ -13,15 +13,16 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from whichvariant.store import (
-    EmbeddedStore,
     Erase,
     HistoryRow,
     Link,
     Merge,
     Namespace,
+    ProfileStore,
     Put,
     Transaction,
 )
+from whichvariant.store.opening import open_store
 
 WRITERS = 6
 PRODUCERS = 2
@@ -33,13 +34,13 @@ def space_of(task: str) -> Namespace:
     return Namespace("crash", task)
 
 
-def write_until_killed(path: str, seed: int, pipe: Connection) -> None:
+def write_until_killed(name: str, seed: int, pipe: Connection) -> None:
     pipe.send_bytes(pickle.dumps(("started",)))
-    asyncio.run(_write(path, seed, pipe))
+    asyncio.run(_write(name, seed, pipe))
 
 
-async def _write(path: str, seed: int, pipe: Connection) -> None:
-    store = EmbeddedStore.open(path)
+async def _write(name: str, seed: int, pipe: Connection) -> None:
+    store = await open_store(name)
 
     def say(*message: Any) -> None:
         pipe.send_bytes(pickle.dumps(message))
@@ -55,13 +56,13 @@ async def _write(path: str, seed: int, pipe: Connection) -> None:
     )
 
 
-async def _commit(store: EmbeddedStore, task: str, transaction: Transaction, say: Any) -> None:
+async def _commit(store: ProfileStore, task: str, transaction: Transaction, say: Any) -> None:
     say("begin", task, transaction)
     await store.commit(transaction)
     say("done", task, transaction)
 
 
-async def _change(store: EmbeddedStore, task: str, chance: random.Random, say: Any) -> None:
+async def _change(store: ProfileStore, task: str, chance: random.Random, say: Any) -> None:
     space = space_of(task)
     versions = {row.id: row.version for _, row in await store.scan(space)}
     made = f"{chance.getrandbits(64):x}"
@@ -102,7 +103,7 @@ async def _change(store: EmbeddedStore, task: str, chance: random.Random, say: A
         await _commit(store, task, transaction, say)
 
 
-async def _produce(store: EmbeddedStore, task: str, seed: int, say: Any) -> None:
+async def _produce(store: ProfileStore, task: str, seed: int, say: Any) -> None:
     number = 0
     while True:
         number += 1
@@ -113,7 +114,7 @@ async def _produce(store: EmbeddedStore, task: str, seed: int, say: Any) -> None
         await asyncio.sleep(0.001)
 
 
-async def _consume(store: EmbeddedStore, task: str, owner: str, say: Any) -> None:
+async def _consume(store: ProfileStore, task: str, owner: str, say: Any) -> None:
     """Note each item in the history of a ledger, by its sequence number."""
     space = space_of(task)
     version = 0

@@ -11,10 +11,14 @@ import random
 import time
 from typing import Any
 
+import asyncpg
 import pytest
+from tests.postgres import within
 
 from store.crash_writer import CONSUMERS, WRITERS, space_of, write_until_killed
-from whichvariant.store import EmbeddedStore, MemoryStore, ProfileStore, Transaction
+from whichvariant.store import MemoryStore, ProfileStore, Transaction
+from whichvariant.store.opening import open_store
+from whichvariant.store.postgres_target import is_postgres
 
 # A new store now and then: making one can be interrupted as well.
 STORES = 10
@@ -22,18 +26,22 @@ KILLS_PER_STORE = int(os.environ.get("WHICHVARIANT_KILLS", "200")) // STORES
 LONGEST_S = 0.15
 
 
-def run_until_killed(path: pathlib.Path, seed: int, after_s: float) -> list[tuple[Any, ...]]:
-    """What a process said before it was killed."""
+def run_until_killed(
+    name: str, seed: int, after_s: float, *, opened: bool = False
+) -> list[tuple[Any, ...]]:
+    """What a process said before it was killed; with ``opened`` not before it had the store."""
     # A server that has imported everything forks the writers: that takes milliseconds.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pytest", "whichvariant.store"])
     listening, saying = context.Pipe(duplex=False)
-    process = context.Process(target=write_until_killed, args=(str(path), seed, saying))
+    process = context.Process(target=write_until_killed, args=(name, seed, saying))
     process.start()
     saying.close()
     said = []
     try:
         said.append(pickle.loads(listening.recv_bytes()))
+        if opened:
+            said.append(pickle.loads(listening.recv_bytes()))
         deadline = time.monotonic() + after_s
         while (left := deadline - time.monotonic()) > 0:
             if listening.poll(left):
@@ -71,7 +79,7 @@ class Account:
         self.acknowledged = 0
         self.undecided = 0
 
-    async def check(self, store: EmbeddedStore, said: list[tuple[Any, ...]]) -> None:
+    async def check(self, store: ProfileStore, said: list[tuple[Any, ...]]) -> None:
         begun: dict[str, Transaction] = {}
         for kind, *rest in said:
             if kind == "begin":
@@ -99,7 +107,7 @@ class Account:
         # The inbox is accounted for by sequence numbers, and not in the model.
         await self.model.commit(transaction._replace(finishes=()))
 
-    async def check_inbox(self, store: EmbeddedStore) -> None:
+    async def check_inbox(self, store: ProfileStore) -> None:
         """Each item is either waiting or in one ledger, once."""
         processed: dict[int, bytes] = {}
         for at in range(CONSUMERS):
@@ -119,21 +127,54 @@ class Account:
 
 @pytest.mark.parametrize("number", range(STORES))
 def test_killed_at_any_moment(path: pathlib.Path, number: int) -> None:
+    kill_writers(str(path), number, KILLS_PER_STORE, LONGEST_S)
+
+
+def test_killed_at_any_moment_on_postgresql(dsn: str) -> None:
+    """The server lives on, and with it, for a while, what a killed process had asked of it."""
+    name = within(dsn, application_name="crash writer")
+    kill_writers(name, 77, KILLS_PER_STORE, 3 * LONGEST_S, opened=True)
+
+
+async def nobody_left(dsn: str) -> None:
+    """Wait until the server has noticed that a process is gone, and has ended what it asked for."""
+    connection = await asyncpg.connect(within(dsn, application_name="looking"))
+    try:
+        for _ in range(3000):
+            left = await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'crash writer'"
+            )
+            if left == 0:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("the server still serves a process that is gone")
+    finally:
+        await connection.close()
+
+
+def kill_writers(
+    name: str, number: int, kills: int, longest_s: float, *, opened: bool = False
+) -> None:
+    """Kill writers of one store so often, and account for all that they said after each time."""
     chance = random.Random(number)
     account = Account()
-    opened = 0
+    seen = 0
 
     async def check(said: list[tuple[Any, ...]], thorough: bool) -> None:
-        async with EmbeddedStore.open(path) as store:
+        if is_postgres(name):
+            await nobody_left(name.partition("&application_name")[0])
+        async with await open_store(name) as store:
             await account.check(store, said)
             await account.check_inbox(store)
             if thorough:
                 assert await store.verify() == []
 
-    for kill in range(KILLS_PER_STORE):
-        said = run_until_killed(path, number * 1000 + kill + 1, chance.uniform(0, LONGEST_S))
-        opened += ("opened",) in said
+    for kill in range(kills):
+        said = run_until_killed(
+            name, number * 1000 + kill + 1, chance.uniform(0, longest_s), opened=opened
+        )
+        seen += ("opened",) in said
         asyncio.run(check(said, thorough=kill % 5 == 4))
-    assert opened > KILLS_PER_STORE // 2
-    assert account.acknowledged > 20 * KILLS_PER_STORE
-    assert len(account.enqueued) > KILLS_PER_STORE
+    assert seen > kills // 2
+    assert account.acknowledged > 20 * kills
+    assert len(account.enqueued) > kills

@@ -18,7 +18,7 @@ from whichvariant.profiles.state import decode_state
 from whichvariant.service import full_export
 from whichvariant.service.inspection import Whole, read_whole
 from whichvariant.service.profile_lines import Stored, encode_line, iso_text, line_object
-from whichvariant.store.protocol import Name, Place, ProfileStore
+from whichvariant.store.protocol import Name, Place, ProfileRow, ProfileStore
 
 Progress: TypeAlias = Callable[[int], object]
 """Called now and then with how many profiles are done."""
@@ -27,6 +27,8 @@ Report: TypeAlias = Callable[[str, str], object]
 """Called with a place, and with what is wrong there."""
 
 _PAGE = 64
+# Profiles whose histories and aliases are asked for at once.
+_AT_ONCE = 32
 _NAMES_PAGE = 1000
 
 
@@ -82,8 +84,7 @@ async def export_profiles(
     after: Place | None = None
     while page := await store.scan(namespace, after, _PAGE):
         after = (page[-1][0], page[-1][1].id)
-        for where, row in page:
-            whole = await read_whole(store, where, row, history=full or events)
+        async for where, row, whole in _wholes(store, page, history=full or events):
             if whole is None:
                 continue
             try:
@@ -113,6 +114,22 @@ async def export_profiles(
             done.forwards += 1
         writer.finish()
     return done
+
+
+async def _wholes(
+    store: ProfileStore, page: list[tuple[Namespace, ProfileRow]], *, history: bool
+) -> AsyncIterator[tuple[Namespace, ProfileRow, Whole | None]]:
+    """A page's profiles with all that belongs to them, in their order.
+
+    Several are asked for at once, because a store behind a network takes its time for each answer.
+    """
+    for first in range(0, len(page), _AT_ONCE):
+        some = page[first : first + _AT_ONCE]
+        wholes = await asyncio.gather(
+            *(read_whole(store, where, row, history=history) for where, row in some)
+        )
+        for (where, row), whole in zip(some, wholes, strict=True):
+            yield where, row, whole
 
 
 def _profile_entry(namespace: Namespace, whole: Whole) -> full_export.Profile:
