@@ -86,12 +86,13 @@ async def _sizes_bytes(connection: asyncpg.Connection) -> dict[str, int]:
 
 async def feel_pulse(connection: asyncpg.Connection, trouble: str) -> Pulse:
     """What ``pulse`` gives."""
+    size_bytes = sum((await _sizes_bytes(connection)).values())
     row = await connection.fetchrow(
         "SELECT (SELECT count(*) FROM wv_inbox), "
         "(SELECT received_ms FROM wv_inbox ORDER BY sequence LIMIT 1), "
         "(SELECT count(*) FROM wv_rejected)"
     )
-    return Pulse(row[0], row[1], row[2], 0, trouble)
+    return Pulse(row[0], row[1], row[2], size_bytes, trouble)
 
 
 async def compact(connection: asyncpg.Connection, *, rebuild: bool) -> None:

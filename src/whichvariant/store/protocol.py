@@ -221,8 +221,8 @@ class Pulse(NamedTuple):
 
     ``waiting`` counts the items of the inbox, claimed ones included; ``oldest_ms`` is when the
     oldest of them was received, None if there is none. ``rejected`` counts what could not be
-    processed. ``size_bytes`` is that of the files, 0 where a store has none. ``trouble`` is as in
-    `StoreStats`.
+    processed. ``size_bytes`` is that of the files or tables, 0 where a store has none. ``trouble``
+    is as in `StoreStats`.
     """
 
     waiting: int

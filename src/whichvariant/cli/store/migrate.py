@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import click
 
 from whichvariant.cli.json_output import print_json
 from whichvariant.cli.options import example, json_option
-from whichvariant.cli.profiles.opening import shown_store, store_option
+from whichvariant.cli.profiles.opening import run, shown_store, store_option
 
 if TYPE_CHECKING:
     from whichvariant.store.postgres_migrations import Step, Versions
@@ -60,7 +59,7 @@ def migrate(*, store_path: str, to: int | None, dry_run: bool, as_json: bool) ->
 
         return await migrate_database(store_path, to, dry_run=dry_run, report=report)
 
-    found = asyncio.run(main())
+    found = run(main())
     if as_json:
         print_json(
             {
