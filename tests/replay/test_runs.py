@@ -21,6 +21,7 @@ from whichvariant.errors import ReplayError, SourceError
 from whichvariant.replay import Source, duplicates, replay, state
 from whichvariant.replay.duplicates import KeySet, across_runs, write_runs
 from whichvariant.replay.partial import Partial
+from whichvariant.replay.pool import _Interrupts
 
 
 def same(one, other):
@@ -198,6 +199,26 @@ def test_a_run_that_is_ended_goes_on(prepared, old, new, workers, how):
     assert again.digest == expected.digest
     facts = again.to_dict()["run"]
     assert facts["resumedUnits"] == facts["units"] > 6
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_interrupts_wait_for_a_moment_without_locks(looks):
+    before = signal.getsignal(signal.SIGINT)
+    reached = []
+
+    def interrupted():
+        with _Interrupts() as interrupts:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            reached.append("not raised at once")
+            if looks:
+                interrupts.check()
+            reached.append("the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert reached == ["not raised at once", "the end"][: 1 if looks else 2]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_worker_that_dies_is_an_error(prepared):

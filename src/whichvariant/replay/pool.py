@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from whichvariant.errors import ReplayError
 from whichvariant.replay.batches import Keys
@@ -83,15 +85,19 @@ def run_tasks(job: Job, tasks: Sequence[Task], workers: int, tick: Tick) -> None
     context = multiprocessing.get_context("spawn")
     cells = context.RawArray("q", 1 + 2 * workers)
     places = context.Value("i", 0)
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_begin, initargs=(job, cells, places)
-    ) as pool:
+    with (
+        _Interrupts() as interrupts,
+        ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_begin, initargs=(job, cells, places)
+        ) as pool,
+    ):
         try:
             futures: set[Future[None]] = {
                 pool.submit(_do, unit, excluded) for unit, excluded in tasks
             }
             while futures:
                 done, futures = wait(futures, _TICK_S, FIRST_COMPLETED)
+                interrupts.check()
                 tick(sum(cells[1::2]), sum(cells[2::2]))
                 for future in done:
                     future.result()
@@ -104,6 +110,47 @@ def run_tasks(job: Job, tasks: Sequence[Task], workers: int, tick: Tick) -> None
             # For whatever reason we leave: nobody begins another unit, and those under way end.
             cells[0] = 1
             pool.shutdown(cancel_futures=True)
+
+
+class _Interrupts:
+    """SIGINT while a pool is at work: noted, and raised only where `check` is called.
+
+    Raised at any moment, it could strike where `concurrent.futures` has taken some of its locks
+    and not yet promised to give them back, and then the pool never ends.
+    """
+
+    def __init__(self) -> None:
+        self._before: Any = None
+        self._noted: tuple[int, Any] | None = None
+
+    def __enter__(self) -> Self:
+        # Python calls handlers in the main thread alone, so no other is ever interrupted.
+        if threading.current_thread() is threading.main_thread():
+            before = signal.getsignal(signal.SIGINT)
+            if callable(before):
+                self._before = before
+                signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            if error is None:
+                self.check()
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._noted = (number, frame)
+
+    def check(self) -> None:
+        """Do what there is to be done about an interrupt that came: as a rule, raise it."""
+        noted, self._noted = self._noted, None
+        if noted is not None:
+            self._before(*noted)
 
 
 _worker: Worker | None = None
