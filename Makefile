@@ -42,7 +42,8 @@ unexport WHICHVARIANT_BUILD PYTHONPATH
 # What does not touch the core, or only through what other tests have called already: other builds
 # of the core need not see it.
 APART = --ignore=tests/store --ignore=tests/service --ignore=tests/profiles \
-	--ignore=tests/replay/test_page.py --ignore=tests/cli/test_cli_profiles.py
+	--ignore=tests/replay/test_page.py --ignore=tests/cli/test_cli_profiles.py \
+	--ignore=tests/cli/test_cli_store.py
 
 say = @echo "==> $(1)"
 
