@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from urllib.parse import quote
 
 import asyncpg
@@ -173,6 +173,16 @@ def execute(dsn: str, *statements: str) -> None:
             await connection.close()
 
     asyncio.run(main())
+
+
+@contextlib.asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A plain connection, for what no store does."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 def within(dsn: str, **parameters: str) -> str:

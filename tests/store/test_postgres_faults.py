@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import asyncpg
 import pytest
-from tests.postgres import EMPTY, PostgresServer, execute, within
+from tests.postgres import EMPTY, PostgresServer, connected, execute, within
 
 from store.cutting import Wire
 from store.shorthands import HERE, THERE, everything, leads_to, link, merge, put
@@ -111,18 +110,8 @@ async def test_a_commit_happens_once_wherever_its_connection_is_cut(
 
 
 async def emptied(dsn: str) -> None:
-    async with await PostgresStore.open(dsn), plain(dsn) as connection:
+    async with await PostgresStore.open(dsn), connected(dsn) as connection:
         await connection.execute(EMPTY)
-
-
-@contextlib.asynccontextmanager
-async def plain(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of our own, for what the store does not do."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def test_a_write_that_others_wrote_over_is_not_said_to_be_done(own: str) -> None:
@@ -276,7 +265,7 @@ async def test_writes_go_on_where_a_server_takes_them_again(own: str) -> None:
     role = "ALTER ROLE postgres {} default_transaction_read_only"
     async with (
         await PostgresStore.open(own) as store,
-        plain(own) as connection,
+        connected(own) as connection,
     ):
         await put(store, "p")
         await connection.execute(role.format("SET") + " = on")
@@ -315,7 +304,7 @@ async def test_of_several_hosts_the_one_that_takes_writes_is_chosen(
 async def test_a_role_that_may_only_read(own: str) -> None:
     await (await prepared(own)).close()
     schema = own.rpartition("=")[2]
-    async with plain(own) as connection:
+    async with connected(own) as connection:
         await connection.execute(
             f"DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN; "
             f"GRANT USAGE ON SCHEMA {schema} TO reader; "
@@ -328,7 +317,7 @@ async def test_a_role_that_may_only_read(own: str) -> None:
 
 
 async def test_a_role_that_may_make_no_tables(own: str) -> None:
-    async with plain(own) as connection:
+    async with connected(own) as connection:
         await connection.execute(
             "DROP ROLE IF EXISTS poor; CREATE ROLE poor LOGIN; "
             f"GRANT USAGE ON SCHEMA {own.rpartition('=')[2]} TO poor"
@@ -343,7 +332,7 @@ async def test_a_role_that_may_make_no_tables(own: str) -> None:
 async def test_a_statement_that_takes_too_long_fails_alone(own: str) -> None:
     async with (
         await PostgresStore.open(within(own, lock_timeout="300ms")) as store,
-        plain(own) as rival,
+        connected(own) as rival,
     ):
         for key in ("a", "b", "c"):
             await put(store, key)
@@ -364,7 +353,7 @@ async def test_a_statement_that_takes_too_long_fails_alone(own: str) -> None:
 async def test_a_statement_timeout(own: str) -> None:
     async with (
         await PostgresStore.open(within(own, statement_timeout="200ms")) as store,
-        plain(own) as rival,
+        connected(own) as rival,
     ):
         await put(store, "p")
         transaction = rival.transaction()
@@ -379,7 +368,7 @@ async def test_a_statement_timeout(own: str) -> None:
 async def test_a_pool_that_is_busy(own: str) -> None:
     async with (
         await PostgresStore.open(within(own, pool_size="2", pool_timeout="0.2")) as store,
-        plain(own) as rival,
+        connected(own) as rival,
     ):
         await put(store, "p")
         transaction = rival.transaction()
@@ -425,7 +414,7 @@ async def test_a_full_disk(own: str) -> None:
     """No room in the database's temporary space stands for no room at all: the code is the same."""
     async with (
         await PostgresStore.open(own) as store,
-        plain(own) as connection,
+        connected(own) as connection,
     ):
         await put(store, "p")
         await connection.execute(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import asyncpg
 import pytest
-from tests.postgres import schema
+from tests.postgres import connected, schema
 
 from store.shorthands import everything, put
 from whichvariant.errors import StoreDamaged, StoreError, StoreForeign
@@ -22,15 +21,6 @@ def empty() -> Iterator[str]:
     """A schema without tables."""
     with schema() as dsn:
         yield dsn
-
-
-@contextlib.asynccontextmanager
-async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(dsn)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def tables_of(connection: asyncpg.Connection) -> list[tuple[str, ...]]:
