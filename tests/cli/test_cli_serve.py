@@ -16,7 +16,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 from tests.server.events import identify, page
-from tests.server.running import STOREFRONT, Served, free_port, served
+from tests.server.running import STOREFRONT, Served, free_port, launch, served
 
 from whichvariant.cli.main import cli
 from whichvariant.server.metrics import PUBLISH_S
@@ -321,3 +321,17 @@ def test_workers_end_with_their_server(tmp_path: pathlib.Path) -> None:
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
         until(lambda: not any(command_of(one) for one in workers), "workers are left")
+
+
+def test_workers_that_are_still_starting_end_with_their_server(tmp_path: pathlib.Path) -> None:
+    """They begin when their server is gone already, and must not take init for it."""
+    named = ["--config", os.fspath(STOREFRONT), "--store", str(tmp_path / "profiles.db")]
+    server = launch(tmp_path / "server.log", free_port(), *named, "--workers", "2")
+    try:
+        until(lambda: len(children(server.process)) == 2, "two workers")
+        workers = children(server.process)
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        until(lambda: not any(command_of(one) for one in workers), "workers are left")
+    finally:
+        server.kill()

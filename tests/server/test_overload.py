@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import pathlib
 import random
 import sys
 import time
+from collections.abc import Callable
 
 import httpx
 from tests.server.events import identify, page
@@ -23,6 +25,7 @@ CONNECTIONS = 600
 
 _PROFILES = 200
 _A_BATCH = 20
+_NUMBER = b"{number}"
 # What is at work at once takes its room (256 batches of 40 events); time must not add to it.
 _GROWTH_KIB = 320 << 10
 _SLACK_KIB = 48 << 10
@@ -30,17 +33,28 @@ _SLACK_KIB = 48 << 10
 _LONGEST_S = 15.0
 
 
-def batches(count: int) -> list[bytes]:
-    """Requests that take a while: batches of events for many profiles, with ids of their own."""
+def batches(count: int) -> Callable[[int], bytes]:
+    """Requests that take a while: batches of events for many profiles.
+
+    No two are the same: what the server has seen before costs it next to nothing.
+    """
     generator = random.Random(7)
     made = []
     for _ in range(count):
         names = [f"visitor-{generator.randrange(_PROFILES)}" for _ in range(_A_BATCH)]
         events = [{**page(), "anonymousId": name} for name in names]
         events += [{**identify(n=generator.random()), "anonymousId": name} for name in names]
+        for index, event in enumerate(events):
+            event["messageId"] = f"{_NUMBER.decode()}-{index}"
         body = json.dumps({"events": events}).encode()
         made.append(request("POST", f"{API}/events", body=body))
-    return made
+    begun = itertools.count()
+
+    def one(_: int) -> bytes:
+        number = next(begun)
+        return made[number % count].replace(_NUMBER, b"%0*d" % (len(_NUMBER), number))
+
+    return one
 
 
 class Watched:
@@ -74,12 +88,9 @@ def described(name: str, offered: Offered) -> str:
 
 
 def test_ten_times_the_load(tmp_path: pathlib.Path) -> None:
-    made = batches(512)
+    one = batches(512)
 
     async def overload(server: Served) -> tuple[Offered, Offered, Watched, Offered]:
-        def one(number: int) -> bytes:
-            return made[number % len(made)]
-
         bearable = await offer(server.port, one, seconds=3, connections=8)
         watched = Watched(server)
         watching = asyncio.create_task(watched.run())
@@ -96,7 +107,7 @@ def test_ten_times_the_load(tmp_path: pathlib.Path) -> None:
         return bearable, heavy, watched, after
 
     with served(tmp_path) as server:
-        asyncio.run(offer(server.port, lambda n: made[n % len(made)], seconds=1, connections=8))
+        asyncio.run(offer(server.port, one, seconds=1, connections=8))
         before_kib = memory_kib(server.process.pid)
         bearable, heavy, watched, after = asyncio.run(overload(server))
         half = len(watched.kib) // 2

@@ -161,7 +161,7 @@ class App:
     async def reload_everywhere(self) -> None:
         """As `reload`, in the other workers of this server as well."""
         await self.reload()
-        if WORKERS_FOLDER in os.environ:
+        if os.environ.get(MAIN_PROCESS) == str(os.getppid()):
             # The main process hands it on.
             os.kill(os.getppid(), signal.SIGHUP)
 
@@ -400,6 +400,9 @@ class App:
 
 WORKERS_FOLDER = "WHICHVARIANT_WORKERS_FOLDER"
 """Where the workers of one server leave their numbers for each other."""
+
+MAIN_PROCESS = "WHICHVARIANT_MAIN_PROCESS"
+"""The process that started the workers and hands signals on to them."""
 
 _ONE_PROFILE = frozenset({CREATE, PROFILE})
 

@@ -21,7 +21,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from whichvariant.errors import SettingsError
-from whichvariant.server.app import WORKERS_FOLDER, App, create_app
+from whichvariant.server.app import MAIN_PROCESS, WORKERS_FOLDER, App, create_app
 from whichvariant.server.logs import set_up_logs
 from whichvariant.server.settings import ServerSettings
 from whichvariant.store.opening import MEMORY
@@ -71,7 +71,9 @@ def worker_app() -> App:
     end = signal.getsignal(signal.SIGTERM)
     assert callable(end)
     _take_signals(app, lambda number: end(number, None))
-    asyncio.get_running_loop().call_later(_ORPHAN_S, _end_with, os.getppid(), end)
+    # Not what getppid says by now: the main process may be gone already.
+    main = int(os.environ[MAIN_PROCESS])
+    asyncio.get_running_loop().call_later(_ORPHAN_S, _end_with, main, end)
     return app
 
 
@@ -107,6 +109,7 @@ def _serve_together(settings: ServerSettings, listener: socket.socket) -> None:
     with tempfile.TemporaryDirectory(prefix="whichvariant-") as folder:
         os.environ[_HANDED_DOWN] = msgspec.json.encode(settings).decode()
         os.environ[WORKERS_FOLDER] = folder
+        os.environ[MAIN_PROCESS] = str(os.getpid())
         config = uvicorn.Config(
             "whichvariant.server.serving:worker_app", factory=True, **_options(settings)
         )

@@ -17,7 +17,7 @@ from whichvariant.server.settings import ServerSettings
 PREFIX = "WHICHVARIANT_"
 
 # What begins like a setting in the environment and is none: other parts of the package read it.
-_OTHERS = frozenset({"SETTINGS", "SIMD", "SERVING", "WORKERS_FOLDER", "BUILD"})
+_OTHERS = frozenset({"SETTINGS", "SIMD", "SERVING", "WORKERS_FOLDER", "MAIN_PROCESS", "BUILD"})
 
 
 @dataclass(frozen=True, slots=True)
