@@ -16,6 +16,9 @@ FUZZ_SECONDS ?= 20
 # More for pytest: make test ARGS='-k sticky'
 ARGS ?=
 
+# All benchmarks, unless ARGS names files of them.
+BENCHES = $(if $(findstring benchmarks/,$(ARGS)),,benchmarks)
+
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
@@ -25,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 NOW := 2026-11-01T12:00:00Z
 
 CORE := $(wildcard ext/whichvariant/*.pxd ext/whichvariant/_core/*.p[yx][xd] \
-	ext/whichvariant/_core/*.h)
+	ext/whichvariant/_core/*.h src/whichvariant/profiles/*.py)
 
 # The sanitizers' libraries must come first in the process. Leaks are not looked for: the
 # interpreter leaves some by design. Node and compilers, which some tests start, cannot run so.
@@ -89,11 +92,11 @@ docs: $(STAMPS)/docs  ## the documentation as a site, in build/site
 
 .PHONY: bench
 bench: $(STAMPS)/bench  ## the benchmarks, timed, with ratios to what else one could use
-	@$(BIN)/python -m pytest benchmarks -q $(ARGS)
+	@$(BIN)/python -m pytest $(BENCHES) -q $(ARGS)
 
 .PHONY: bench-smoke
 bench-smoke: $(STAMPS)/bench  ## every benchmark once, untimed
-	@$(BIN)/python -m pytest benchmarks -q --benchmark-disable $(ARGS)
+	@$(BIN)/python -m pytest $(BENCHES) -q --benchmark-disable $(ARGS)
 
 .PHONY: engines-test
 engines-test: $(VENV)-engines/stamp  ## replays on Ray and Spark (installs them; Spark needs Java)
@@ -151,7 +154,7 @@ simd-test: $(STAMPS)/test  ## conformance and properties on every vector level o
 clean:  ## remove everything that was made here, .venv too
 	rm -rf $(VENV) $(VENV)-peers $(VENV)-engines build dist .cache .benchmarks .hypothesis
 	rm -rf .mypy_cache .ruff_cache .import_linter_cache
-	rm -rf src/*.egg-info src/whichvariant/_core/*.so
+	rm -rf src/*.egg-info src/whichvariant/*/*.so
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 # ---- set-up -----------------------------------------------------------------------------------------

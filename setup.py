@@ -16,6 +16,21 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = pathlib.Path("ext/whichvariant/_core")
+# Plain Python that runs for every request, compiled as it stands. Without a compiled file beside it
+# a module works just the same.
+PLAIN = [
+    f"src/whichvariant/profiles/{name}.py"
+    for name in (
+        "activity",
+        "aggregate",
+        "answer",
+        "api_profile",
+        "json_values",
+        "location",
+        "session",
+        "times",
+    )
+]
 BUILDS = ("release", "debug", "sanitize")  # the core knows which it is by this place
 BUILD = os.environ.get("WHICHVARIANT_BUILD", "release")
 
@@ -66,8 +81,19 @@ def extension(name: str) -> Extension:
     )
 
 
+def plain(path: str) -> Extension:
+    name = path.removeprefix("src/").removesuffix(".py").replace("/", ".")
+    return Extension(name, [path], extra_compile_args=COMPILING, extra_link_args=LINKING)
+
+
 setup(
     ext_modules=cythonize(
+        # Nothing but Python's own rules here: annotations are for readers and type checkers.
+        [plain(path) for path in PLAIN],
+        build_dir=f"build/cython-{BUILD}",
+        compiler_directives={"language_level": 3, "annotation_typing": False},
+    )
+    + cythonize(
         [extension(path.stem) for path in sorted(CORE.glob("*.pyx"))],
         include_path=["ext"],
         build_dir=f"build/cython-{BUILD}",

@@ -42,6 +42,14 @@ def test_every_compiled_module_has_a_stub() -> None:
     assert installed == modules
 
 
+def test_no_compiled_module_is_older_than_its_source() -> None:
+    """Plain modules that are compiled as they stand would otherwise hide what was changed."""
+    compiled = sorted((ROOT / "src").rglob("profiles/*.so"))
+    for path in compiled:
+        source = path.with_name(path.name.partition(".")[0] + ".py")
+        assert path.stat().st_mtime >= source.stat().st_mtime, f"{source.name}: run make test"
+
+
 def test_the_package_is_marked_as_typed(declared: dict[str, Any]) -> None:
     assert (ROOT / "src" / "whichvariant" / "py.typed").is_file()
     package_data = declared["tool"]["setuptools"]["package-data"]
