@@ -196,7 +196,7 @@ async def test_hostile_contexts(engine: Engine) -> None:
         for number in range(200):
             answer = await client.post(f"{FLAGS}/made-up-{number}", json={})
             assert answer.status_code == 404
-        (flags,) = app._evaluations._sets.values()
+        (flags,) = app.answering._evaluations._sets.values()
         assert len(flags._flags) <= len(flags)
 
 
@@ -295,7 +295,7 @@ async def test_a_stored_profile_decides_with_the_context_on_top() -> None:
 async def test_too_much_at_once_is_429(make_app: Callable[..., App]) -> None:
     app = make_app(max_requests=1)
     async with client_of(app) as client:
-        app._at_work = 1
+        app.answering.at_work = 1
         for path, more in ((FLAGS, {}), (f"{FLAGS}/a", {"key": "a"})):
             answer = await client.post(path, json={})
             assert answer.status_code == 429
@@ -307,7 +307,7 @@ async def test_too_much_at_once_is_429(make_app: Callable[..., App]) -> None:
             }
         # The API's own clients know 503.
         assert (await client.post("/profiles", json={"events": [page()]})).status_code == 503
-        app._at_work = 0
+        app.answering.at_work = 0
         assert (await client.post(FLAGS, json={})).status_code == 200
 
 
@@ -429,7 +429,7 @@ def test_the_published_provider_pauses_when_told(
 
     async def answer() -> httpx.Response:
         async with client_of(app) as client:
-            app._at_work = 1
+            app.answering.at_work = 1
             return await client.post(f"{FLAGS}/a", json={})
 
     refused = asyncio.run(answer())

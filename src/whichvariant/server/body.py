@@ -40,16 +40,7 @@ class BodyReader:
 
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """The body. Refused if it is too large, too slow, or of another type than JSON."""
-        content_type = headers.get(b"content-type")
-        if content_type is not None and (
-            content_type not in _USUAL_TYPES or self._types is not _TYPES
-        ):
-            self._check_type(content_type)
-        if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
-            raise Refused(415, "content-encoding: bodies are taken uncompressed only", close=True)
-        length = headers.get(b"content-length")
-        if length is not None and length.isdigit() and int(length[:18]) > self._limit:
-            raise self._too_large()
+        self.check(headers)
         # Most bodies are there already, and a timeout costs more than reading them.
         steps = receive().__await__()
         try:
@@ -69,6 +60,19 @@ class BodyReader:
                 return await self._read_on(step, receive)
         except TimeoutError:
             raise Refused(408, "the body did not arrive in time", close=True) from None
+
+    def check(self, headers: Mapping[bytes, bytes]) -> None:
+        """Refused if the headers speak of a body that would not be taken."""
+        content_type = headers.get(b"content-type")
+        if content_type is not None and (
+            content_type not in _USUAL_TYPES or self._types is not _TYPES
+        ):
+            self._check_type(content_type)
+        if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
+            raise Refused(415, "content-encoding: bodies are taken uncompressed only", close=True)
+        length = headers.get(b"content-length")
+        if length is not None and length.isdigit() and int(length[:18]) > self._limit:
+            raise self._too_large()
 
     async def _read_on(self, step: Awaitable[Any], receive: Receive) -> bytes:
         pieces: list[bytes] = []

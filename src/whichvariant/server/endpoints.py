@@ -110,6 +110,13 @@ class Endpoints:
             preflight=query.preflight,
         )
 
+    def preflight_at_once(
+        self, route: Route, query: Query, body: dict[str, Any], visitor: Visitor
+    ) -> Any:
+        """As `create` for a preflight; None if something has to be waited for."""
+        options = read_options(body, query.locale, visitor)
+        return self._service.preflight_at_once(route.namespace, _events(body), options)
+
     async def update(
         self, route: Route, query: Query, body: dict[str, Any], visitor: Visitor
     ) -> Any:

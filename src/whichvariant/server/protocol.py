@@ -22,9 +22,13 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from whichvariant.server.answering import Exchange, Reply
+from whichvariant.server.app import App
+from whichvariant.server.direct import Straight, begin
 from whichvariant.server.envelope import INTERNAL, INVALID_DATA, failure
-from whichvariant.server.gathering import GatheringTransport, Turn
+from whichvariant.server.gathering import GatheringTransport
 from whichvariant.server.settings import ServerSettings
+from whichvariant.server.watching import watch_of
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -36,9 +40,9 @@ MOST_AHEAD = 16
 MOST_HEADERS = 100
 """Headers of a request."""
 
+_CLOSE = (b"connection", b"close")
 _VERSIONS = frozenset({"1.1", "1.0"})
 _OFFERS = frozenset({b"upgrade", b"http2-settings"})
-_LONGEST_PACE_S = 0.25
 # A client that is still sending must be able to read why it is cut off, or it sees a reset.
 _LINGER_S = 2.0
 # A request that crosses the end of the server on its way is answered, if it is not too late.
@@ -67,8 +71,12 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._app = config.loaded_app
         settings = getattr(self._app, "settings", None)
-        self._limits = settings if isinstance(settings, ServerSettings) else ServerSettings()
-        self._watch = _watch_of(self)
+        self.limits = settings if isinstance(settings, ServerSettings) else ServerSettings()
+        self._straight = _straight_of(self._app, config)
+        # A request that is answered straight as soon as its body is there, and what there is of it.
+        self._held: Exchange | None = None
+        self._pieces: list[bytes] = []
+        self._watch = watch_of(self)
         self.due = math.inf
         """When something has to have happened, on the loop's clock."""
         self.write_due = math.inf
@@ -99,8 +107,8 @@ class Connection(HttpToolsProtocol):
         transport = GatheringTransport(cast("asyncio.Transport", transport), self._watch.turn)
         super().connection_made(transport)
         self._watch.begin()
-        self.due = self._watch.now + self._limits.header_timeout_s
-        if len(self.connections) > self._limits.max_connections:
+        self.due = self._watch.now + self.limits.header_timeout_s
+        if len(self.connections) > self.limits.max_connections:
             self._deaf = True
             self.transport.write(self._answer(503, "too many connections; try again later"))
             self._close()
@@ -121,7 +129,7 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         """The client does not read fast enough."""
-        self.write_due = self._watch.now + self._limits.send_timeout_s
+        self.write_due = self._watch.now + self.limits.send_timeout_s
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -151,7 +159,7 @@ class Connection(HttpToolsProtocol):
             self._close()
         elif self.flow.read_paused:
             # It could not go on sending.
-            self.due = self._watch.now + self._limits.body_timeout_s
+            self.due = self._watch.now + self.limits.body_timeout_s
         else:
             self._refuse(408, "the body did not arrive in time")
 
@@ -182,9 +190,11 @@ class Connection(HttpToolsProtocol):
                 return
             else:
                 break
+        if self._held is not None:
+            self._release()
         if self._head_open:
             self._head_bytes += self._fed
-            if self._head_bytes > self._limits.max_header_bytes:
+            if self._head_bytes > self.limits.max_header_bytes:
                 self._refuse(431, self._head_too_large())
         elif self._body_open:
             self._unfinished_body()
@@ -193,12 +203,12 @@ class Connection(HttpToolsProtocol):
         """The first byte of a request."""
         self._head_open = True
         self._head_bytes = 0
-        self.due = self._watch.now + self._limits.header_timeout_s
+        self.due = self._watch.now + self.limits.header_timeout_s
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head of a request is there."""
-        most = self._limits.max_header_bytes
+        most = self.limits.max_header_bytes
         if self.parser.get_http_version() not in _VERSIONS:
             raise _Refused(400, "expected HTTP/1.1")
         if len(self.headers) > MOST_HEADERS:
@@ -213,15 +223,52 @@ class Connection(HttpToolsProtocol):
             self._plain_head = self._head_without_offer()
             return
         before = self.cycle
-        super().on_headers_complete()
+        if self._straight is not None and (before is None or before.response_complete):
+            self._held = self._plain(self._straight)
+        if self._held is None:
+            super().on_headers_complete()
         # Headers that come after a body are of no use here, and must not fill the memory.
         self.headers = []
         self._head_open = False
         self._body_open = True
         self._body_bytes = 0
         self.due = math.inf
-        if self._stopping or getattr(self._app, "stopping", False):
+        if self._held is None and self._is_stopping():
             self._let_go(before)
+
+    def _is_stopping(self) -> bool:
+        return self._stopping or getattr(self._app, "stopping", False)
+
+    def _plain(self, straight: Straight) -> Exchange | None:
+        """The request, if it may be answered without ASGI's messages."""
+        parser = self.parser
+        if (
+            parser.get_method() != b"POST"
+            or parser.get_http_version() != "1.1"
+            or not parser.should_keep_alive()
+            or self._is_stopping()
+        ):
+            return None
+        return straight.takes(self.url, self.headers, self.client)
+
+    def _release(self) -> None:
+        """Not all of a request is there yet: let it go the ordinary way."""
+        assert self._held is not None
+        pieces, self._pieces = self._pieces, []
+        self._held = None
+        super().on_headers_complete()
+        self.headers = []
+        for piece in pieces:
+            super().on_body(piece)
+        if self._is_stopping():
+            self._let_go(None)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a request's body."""
+        if self._held is not None:
+            self._pieces.append(body)
+        else:
+            super().on_body(body)
 
     def _let_go(self, before: RequestResponseCycle | None) -> None:
         """End with the answer to this request: the client's next one finds another server.
@@ -239,6 +286,9 @@ class Connection(HttpToolsProtocol):
         if self._plain_head:
             return
         self._body_open = False
+        if self._held is not None:
+            self._answer_straight(self._held)
+            return
         cycle = self.cycle
         if cycle.response_complete:
             return
@@ -250,9 +300,38 @@ class Connection(HttpToolsProtocol):
             self._late = None
             self.due = math.inf
 
+    def _answer_straight(self, held: Exchange) -> None:
+        pieces, self._pieces, self._held = self._pieces, [], None
+        assert self._straight is not None
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        cycle = begin(self, self._straight, held._replace(body=body))
+        if cycle is None:
+            self.server_state.total_requests += 1
+            self.due = self._watch.now + self.limits.idle_timeout_s
+            return
+        self.cycle = cast("RequestResponseCycle", cycle)
+        task = self.loop.create_task(cycle.run())
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def write_reply(
+        self, straight: Straight, exchange: Exchange, reply: Reply, keep_alive: bool
+    ) -> None:
+        """Write an answer as a whole."""
+        ends = not keep_alive
+        if ends or _CLOSE in reply.headers:
+            if ends:
+                reply = reply._replace(headers=(*reply.headers, _CLOSE))
+            ends = True
+        self.transport.write(
+            straight.answer(exchange.headers, reply, self.server_state.default_headers)
+        )
+        if ends:
+            self.transport.close()
+
     def _unfinished_body(self) -> None:
         self._body_bytes += self._fed
-        most = self._limits.max_body_bytes
+        most = self.limits.max_body_bytes
         if self._body_bytes > _WRAPPED_TIMES * most + _WRAPPED_BYTES:
             self._refuse(413, f"the body is larger than {most} bytes")
         elif len(self.headers) > MOST_HEADERS:
@@ -265,7 +344,7 @@ class Connection(HttpToolsProtocol):
             cycle.keep_alive = False
             cycle.transport = cast("asyncio.Transport", _LingeringTransport(self))
             # The app has a limit of its own. This one is for what does not keep to any.
-            self.due = self._watch.now + self._limits.body_timeout_s + 4 * self._watch.pace_s
+            self.due = self._watch.now + self.limits.body_timeout_s + 4 * self._watch.pace_s
 
     def _head_without_offer(self) -> bytes:
         version = self.parser.get_http_version().encode()
@@ -285,7 +364,7 @@ class Connection(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _head_too_large(self) -> str:
-        return f"the request's head is larger than {self._limits.max_header_bytes} bytes"
+        return f"the request's head is larger than {self.limits.max_header_bytes} bytes"
 
     # ---- answering ----------------------------------------------------------------------------
 
@@ -295,7 +374,7 @@ class Connection(HttpToolsProtocol):
         if self._lingering:
             return
         if self.transport.is_closing():
-            self.due = self._watch.now + self._limits.send_timeout_s
+            self.due = self._watch.now + self.limits.send_timeout_s
             return
         if self.pipeline:
             cycle, app = self.pipeline.pop()
@@ -305,7 +384,7 @@ class Connection(HttpToolsProtocol):
         else:
             self.flow.resume_reading()
             if not self._head_open:
-                self.due = self._watch.now + self._limits.idle_timeout_s
+                self.due = self._watch.now + self.limits.idle_timeout_s
 
     def _broken(self, error: httptools.HttpParserError) -> None:
         """The request is none, or too much: say so, after the answers to those before it."""
@@ -320,6 +399,8 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, status: int, message: str) -> None:
         self._deaf = True
         self.due = math.inf
+        if self._held is not None:
+            self._release()
         words = self._answer(status, message)
         cycle = self.cycle
         waits = cycle is not None and not cycle.response_complete
@@ -363,7 +444,7 @@ class Connection(HttpToolsProtocol):
             self.transport.write_eof()
 
     def _close(self) -> None:
-        self.due = self._watch.now + self._limits.send_timeout_s
+        self.due = self._watch.now + self.limits.send_timeout_s
         self.transport.close()
 
 
@@ -381,45 +462,16 @@ class _LingeringTransport:
         self._connection.linger()
 
 
-class _Watch:
-    """Ends what takes too long: one timer for all connections instead of one for each."""
-
-    def __init__(self, connection: Connection) -> None:
-        limits = connection._limits
-        self._loop = connection.loop
-        self.turn = Turn(connection.loop)
-        self._connections = cast("set[Connection]", connection.connections)
-        self._timer: asyncio.TimerHandle | None = None
-        shortest = min(
-            limits.header_timeout_s,
-            limits.idle_timeout_s,
-            limits.send_timeout_s,
-            limits.body_timeout_s,
-        )
-        self.pace_s = min(_LONGEST_PACE_S, max(0.02, shortest / 4))
-        self.now = self._loop.time()
-
-    def begin(self) -> None:
-        """Somebody is there to be looked after."""
-        if self._timer is None:
-            self._look()
-
-    def _look(self) -> None:
-        now = self.now = self._loop.time()
-        for connection in [
-            connection
-            for connection in self._connections
-            if connection.due < now or connection.write_due < now
-        ]:
-            connection.overdue()
-        self._timer = self._loop.call_later(self.pace_s, self._look) if self._connections else None
+_straights: WeakKeyDictionary[App, Straight] = WeakKeyDictionary()
 
 
-_watches: WeakKeyDictionary[ServerState, _Watch] = WeakKeyDictionary()
-
-
-def _watch_of(connection: Connection) -> _Watch:
-    watch = _watches.get(connection.server_state)
-    if watch is None:
-        watch = _watches[connection.server_state] = _Watch(connection)
-    return watch
+def _straight_of(app: Any, config: Config) -> Straight | None:
+    """What answers an app's plain requests; None if all have to go through it as ASGI's."""
+    if not isinstance(app, App) or app.tracing is not None:
+        return None
+    if config.root_path or config.access_log or config.limit_concurrency is not None:
+        return None
+    straight = _straights.get(app)
+    if straight is None:
+        straight = _straights[app] = Straight(app)
+    return straight

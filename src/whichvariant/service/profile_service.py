@@ -28,7 +28,7 @@ from whichvariant.profiles.identity import is_own_id, make_id, seed_of_key
 from whichvariant.profiles.state import ProfileState, new_state
 from whichvariant.profiles.times import parse_time
 from whichvariant.service.recent import Recent
-from whichvariant.service.saying import Said, names_user, read_said
+from whichvariant.service.saying import Said, names_user, read_said, said_at_once
 from whichvariant.service.settings import DEFAULTS, Options, ServiceSettings
 from whichvariant.service.turns import Turns
 from whichvariant.service.work import Loaded, Work, final, not_found
@@ -125,16 +125,28 @@ class ProfileService:
         if preflight:
             now_ms = self._now_ms()
             said = await read_said(events, options, now_ms)
-            if not any(names_user(event) for event in said.events):
-                # Somebody new who says no name has to do with nobody that is stored.
-                state = new_state(profile_id, _random_of(seed), now_ms)
-                return self._supposed(state, said, decider, options, now_ms)
+            answer = self._somebody_new(profile_id, seed, said, decider, options, now_ms)
+            if answer is not None:
+                return answer
 
         async def begin(work: Work) -> Loaded:
             state = new_state(profile_id, _random_of(seed), work.now_ms)
             return work.add(state, handed_out=False)
 
         return await self._change(namespace, decider, events, options, begin, preflight=preflight)
+
+    def preflight_at_once(
+        self, namespace: Namespace, events: Sequence[Mapping[str, Any]], options: Options
+    ) -> Answer | None:
+        """As `create` with ``preflight``; None if the store or somebody else has to be asked."""
+        decider = self.decider(namespace)
+        now_ms = self._now_ms()
+        said = said_at_once(events, options, now_ms)
+        if said is None:
+            return None
+        seed = self._random_bytes(_SEED_BYTES)
+        profile_id = make_id(namespace, self.store.secret, seed)
+        return self._somebody_new(profile_id, seed, said, decider, options, now_ms)
 
     async def update(
         self,
@@ -406,21 +418,34 @@ class ProfileService:
                 pass
         return await self._persist(lambda: attempt(None))
 
-    def _supposed(
-        self, state: ProfileState, said: Said, decider: Decider, options: Options, now_ms: int
-    ) -> Answer:
-        """The answer for a new profile that is kept nowhere."""
+    def _somebody_new(  # noqa: PLR0917 - what a request has come to by then
+        self,
+        profile_id: str,
+        seed: bytes,
+        said: Said,
+        decider: Decider,
+        options: Options,
+        now_ms: int,
+    ) -> Answer | None:
+        """The answer for a new profile that is kept nowhere.
+
+        None if the visitor says a name; who says none has to do with nobody that is stored.
+        """
+        if any(names_user(event) for event in said.events):
+            return None
+        settings = self.settings.profiles
+        state = new_state(profile_id, _random_of(seed), now_ms)
         state.counted = decider.counters_digest
         step = aggregate(
             state,
             said.events,
             now_ms,
             decider,
-            self.settings.profiles,
+            settings,
             located=said.located,
             firmographics=said.firmographics,
         )
-        return answer_for(step.state, decider, self.settings.profiles, now_ms, options.locale)
+        return answer_for(step.state, decider, settings, now_ms, options.locale)
 
     async def _write(self, work: Work, transaction: Transaction | None) -> None:
         """Make it so."""

@@ -22,11 +22,24 @@ class Said(NamedTuple):
 async def read_said(events: Sequence[Mapping[str, Any]], options: Options, now_ms: int) -> Said:
     """Check what a request for one profile says. EventError names the place of what is wrong."""
     checked = read_events(events, now_ms)
-    located = await _locate(checked, options)
+    found = None
+    if options.locate is not None and wants_location(checked, options.features):
+        found = await options.locate()
     firmographics = None
-    if options.enrich is not None and FEATURE in options.features:
+    if _enriches(options):
+        assert options.enrich is not None
         firmographics = await options.enrich()
-    return Said(checked, located, firmographics)
+    return Said(checked, _located(found, options), firmographics)
+
+
+def said_at_once(events: Sequence[Mapping[str, Any]], options: Options, now_ms: int) -> Said | None:
+    """As `read_said`; None if the server has to be asked about the visitor."""
+    if _enriches(options):
+        return None
+    checked = read_events(events, now_ms)
+    if options.locate is not None and wants_location(checked, options.features):
+        return None
+    return Said(checked, _located(None, options), None)
 
 
 def names_user(event: Event) -> bool:
@@ -34,11 +47,12 @@ def names_user(event: Event) -> bool:
     return isinstance(event.fields, IdentifyEvent) and bool(event.fields.user_id)
 
 
-async def _locate(events: list[Event], options: Options) -> Located | None:
+def _enriches(options: Options) -> bool:
+    return options.enrich is not None and FEATURE in options.features
+
+
+def _located(located: Located | None, options: Options) -> Located | None:
     """What the server and the options say; later wins."""
-    located = None
-    if options.locate is not None and wants_location(events, options.features):
-        located = await options.locate()
     if options.location is not None:
         given = read_location(options.location, "options.location")
         if given:
