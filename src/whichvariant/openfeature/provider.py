@@ -12,7 +12,6 @@ from openfeature.event import ProviderEventDetails
 from openfeature.exception import ErrorCode, GeneralError, OpenFeatureError, ParseError
 from openfeature.flag_evaluation import FlagResolutionDetails
 from openfeature.hook import Hook
-from openfeature.provider import AbstractProvider, Metadata
 from openfeature.track import TrackingEventDetails
 
 from whichvariant.engine import Engine
@@ -32,7 +31,8 @@ from whichvariant.flags import (
     with_dates_as_texts,
 )
 from whichvariant.openfeature.resolutions import Entry, Resolutions, failed
-from whichvariant.openfeature.tracking import NAME, track_event
+from whichvariant.openfeature.resolving import ResolvingProvider
+from whichvariant.openfeature.tracking import track_event
 from whichvariant.openfeature.watching import Watcher
 
 Path = str | os.PathLike[str]
@@ -41,7 +41,7 @@ OnTrack = Callable[[str, dict[str, Any]], None]
 _NO_ATTRIBUTES: Mapping[str, Any] = {}
 
 
-class WhichVariantProvider(AbstractProvider):
+class WhichVariantProvider(ResolvingProvider):
     """Flags from a configuration, decided in this process.
 
     Parameters
@@ -82,10 +82,8 @@ class WhichVariantProvider(AbstractProvider):
         hooks: Sequence[Hook] = (),
         on_track: OnTrack | None = None,
     ) -> None:
-        super().__init__()
-        self._hooks = list(hooks)
+        super().__init__(hooks)
         self._on_track = on_track
-        self._metadata = Metadata(name=NAME)
         self._now: Resolutions | None = None
         self._trouble = ""
         self._changing = threading.Lock()
@@ -105,16 +103,6 @@ class WhichVariantProvider(AbstractProvider):
                 on_engine=self.replace,
                 on_trouble=self._fell_ill,
             )
-
-    # ---- what it is ---------------------------------------------------------------------------
-
-    def get_metadata(self) -> Metadata:
-        """Its name."""
-        return self._metadata
-
-    def get_provider_hooks(self) -> list[Hook]:
-        """The hooks it was made with."""
-        return self._hooks
 
     @property
     def engine(self) -> Engine | None:
@@ -199,51 +187,6 @@ class WhichVariantProvider(AbstractProvider):
             )
 
     # ---- evaluation ---------------------------------------------------------------------------
-
-    def resolve_boolean_details(
-        self,
-        flag_key: str,
-        default_value: bool,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[bool]:
-        """A boolean inline variable."""
-        return self._resolve("boolean", flag_key, default_value, evaluation_context)
-
-    def resolve_string_details(
-        self,
-        flag_key: str,
-        default_value: str,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[str]:
-        """A text; of an experience's id the variant: ``baseline``, ``variant-1``, … ."""
-        return self._resolve("string", flag_key, default_value, evaluation_context)
-
-    def resolve_integer_details(
-        self,
-        flag_key: str,
-        default_value: int,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[int]:
-        """A whole number; of an experience's id the variant's index."""
-        return self._resolve("integer", flag_key, default_value, evaluation_context)
-
-    def resolve_float_details(
-        self,
-        flag_key: str,
-        default_value: float,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[float]:
-        """A number."""
-        return self._resolve("float", flag_key, default_value, evaluation_context)
-
-    def resolve_object_details(
-        self,
-        flag_key: str,
-        default_value: Any,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[Any]:
-        """An object or list, shared and read-only; of an experience's id which entry shows."""
-        return self._resolve("object", flag_key, default_value, evaluation_context)
 
     def _resolve(
         self, kind: FlagKind, key: str, default: Any, context: EvaluationContext | None
