@@ -31,8 +31,8 @@ from whichvariant.flags import MISMATCH, FlagKind, with_dates_as_texts
 from whichvariant.flags.flag import as_kinds
 from whichvariant.openfeature.resolutions import failed
 from whichvariant.openfeature.resolving import ResolvingProvider
+from whichvariant.openfeature.ticking import Ticker
 from whichvariant.openfeature.tracking import track_event
-from whichvariant.openfeature.watching import Ticker
 
 _LOG = logging.getLogger("whichvariant.openfeature")
 
