@@ -12,7 +12,7 @@ import functools
 import pathlib
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -143,6 +143,14 @@ def check(engine: Any, key: str, profiles: list[Any], found: dict[str, Race]) ->
 def variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The constant that is in the environment."""
     monkeypatch.setenv("WHICHVARIANT_FLAG", "1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ended() -> Iterator[None]:
+    """Providers look for news in threads of their own, which end before the interpreter does."""
+    yield
+    api.shutdown()
+    api.clear_providers()
 
 
 @pytest.mark.parametrize("row", flag_rows.ROWS)
