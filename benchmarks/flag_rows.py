@@ -11,11 +11,17 @@ WORKLOADS = ("W1", "W2", "W3")
 SELECT = "engine.select, all experiences"
 PROVIDER = "whichvariant provider, one flag"
 CLIENT = "the same through the SDK's client"
+CONFIGCAT = "ConfigCat provider"
 FLAGD = "flagd provider, in process"
+LAUNCHDARKLY = "LaunchDarkly provider"
+GROWTHBOOK = "GrowthBook provider"
+UNLEASH = "Unleash provider"
 FLAGD_CLIENT = "flagd through the SDK's client"
 MEMORY = "the SDK's in-memory provider, a constant"
 VARIABLE = "environment variables, a constant"
-ROWS = (SELECT, PROVIDER, FLAGD, MEMORY, VARIABLE, CLIENT, FLAGD_CLIENT)
+PUBLISHED = (CONFIGCAT, FLAGD, LAUNCHDARKLY, GROWTHBOOK, UNLEASH)
+"""Those that evaluate rules for a visitor in the process."""
+ROWS = (SELECT, PROVIDER, *PUBLISHED, MEMORY, VARIABLE, CLIENT, FLAGD_CLIENT)
 
 
 def group(name: str) -> str:
@@ -23,17 +29,22 @@ def group(name: str) -> str:
     return f"flags {name}"
 
 
+def fastest(results: Results, name: str) -> float | None:
+    """How many times longer the fastest published provider takes than this project's."""
+    found = [quotient(results, group(name), row, PROVIDER) for row in PUBLISHED]
+    return min((one for one in found if one is not None), default=None)
+
+
 def targets(results: Results) -> Iterator[Target]:
     """The promises about the OpenFeature provider.
 
-    Of the published providers that run in the process and need no service, flagd's is the only one
-    that evaluates rules for a visitor; the others look a constant up, and are there to see how much
-    of an evaluation is the SDK's own.
+    Providers that look a constant up are no part of them; they are there to see how much of an
+    evaluation is the SDK's own.
     """
     for name in WORKLOADS:
         yield Target(
-            f"{name}: OpenFeature provider faster than flagd's in process",
-            quotient(results, group(name), FLAGD, PROVIDER),
+            f"{name}: OpenFeature provider faster than every published one in process",
+            fastest(results, name),
             1,
             "at least",
             "x",
@@ -51,7 +62,7 @@ def ratios(results: Results) -> Mapping[str, float | None]:
     """Ratios that are better when larger."""
     found: dict[str, float | None] = {}
     for name in WORKLOADS:
-        for row in (SELECT, FLAGD, MEMORY, VARIABLE):
+        for row in (SELECT, *PUBLISHED, MEMORY, VARIABLE):
             found[f"flags {name}: {PROVIDER} / {row}"] = quotient(
                 results, group(name), row, PROVIDER
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pathlib
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -23,10 +24,12 @@ from openfeature.provider import ProviderStatus
 from openfeature.track import TrackingEventDetails
 from tests.conftest import REPOSITORY
 from tests.flags.documents import document, experience, trait_audience, variable
+from tests.server.delivery_api import SPACE, TOKEN, DeliveryApi, listening
 
 from whichvariant import Engine
 from whichvariant.flags import FlagSet, visitor_of
 from whichvariant.openfeature import WhichVariantProvider
+from whichvariant.sources import Follower
 
 STOREFRONT = REPOSITORY / "fixtures" / "storefront" / "space.json"
 GOLD = trait_audience("gold", "plan", "gold")
@@ -359,7 +362,7 @@ def test_shutdown_ends_looking(tmp_path: pathlib.Path) -> None:
     def looking() -> list[str]:
         return [one.name for one in threading.enumerate() if one.name.startswith("whichvariant-")]
 
-    assert looking() == ["whichvariant-openfeature"]
+    assert looking() == ["whichvariant-configuration"]
     api.shutdown()
     assert looking() == []
     answer = provider.resolve_string_details("k", "default")
@@ -367,6 +370,58 @@ def test_shutdown_ends_looking(tmp_path: pathlib.Path) -> None:
     # And again from the start.
     api.clear_providers()
     assert client_of(provider).get_string_value("k", "default") == "one"
+
+
+def test_contentful_is_followed() -> None:
+    export = json.loads(STOREFRONT.read_bytes())
+    delivery = DeliveryApi(export)
+    visitor = EvaluationContext("visitor-3", {"plan": "gold"})
+    with listening(delivery) as url:
+        follower = Follower.delivery(SPACE, TOKEN, url=url, poll_s=0.05)
+        client = client_of(WhichVariantProvider(follower))
+        local = WhichVariantProvider(Engine.from_dict(export, strict=False))
+        local.initialize(EvaluationContext())
+        assert client.get_string_value("checkout.buttonLabel", "", visitor) == "Pay securely"
+        before = client.get_string_details("checkout.buttonLabel", "", visitor)
+        assert (
+            before.value == local.resolve_string_details("checkout.buttonLabel", "", visitor).value
+        )
+        heard = Heard()
+        delivery.delete(_published(export, str(before.flag_metadata["experienceId"])))
+        eventually(lambda: "CONFIGURATION_CHANGED" in heard.kinds())
+        (changed,) = [d for e, d in heard.events if e.value.endswith("CONFIGURATION_CHANGED")]
+        assert before.flag_metadata["experienceId"] in (changed.flags_changed or [])
+        after = client.get_string_details("checkout.buttonLabel", "", visitor)
+        assert after.value != before.value
+        api.shutdown()
+    with pytest.raises(RuntimeError, match="not open"):
+        follower.refresh()
+
+
+def _published(export: dict[str, Any], experience_id: str) -> str:
+    """The id of the entry that an experience is."""
+    (found,) = [
+        entry["sys"]["id"]
+        for entry in export["entries"]
+        if entry["fields"].get("nt_experience_id", {}).get("en-US") == experience_id
+        or entry["sys"]["id"] == experience_id
+    ]
+    return str(found)
+
+
+def test_a_source_that_cannot_be_read(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "nothing" / "here"
+    provider = WhichVariantProvider(Follower.files(tmp_path, poll_s=0))
+    with pytest.raises(GeneralError, match="no configuration"):
+        provider.initialize(EvaluationContext())
+    folder.mkdir(parents=True)
+    shutil.copy(STOREFRONT, tmp_path / "main.json")
+    # Once it is there, it is enough to try again.
+    (tmp_path / "default").mkdir()
+    (tmp_path / "main.json").rename(tmp_path / "default" / "main.json")
+    provider.initialize(EvaluationContext())
+    assert provider.engine is not None
+    provider.shutdown()
 
 
 def test_a_source_is_needed() -> None:

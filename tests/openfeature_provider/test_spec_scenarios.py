@@ -4,7 +4,9 @@ The specification keeps them as gherkin files: those of its appendix B for a cli
 (evaluation, hooks, context merging, metadata, events, tracking) and those of the provider test kit
 (evaluation, errors, reasons, events, lifecycle). No package that can be installed carries these
 files and they are not copied here; each test below goes through one of them, on their canonical
-flags put into our vocabulary. Left out, since they have nothing to do here: the reason CACHED.
+flags put into our vocabulary. Those of the flagd providers, which a package does carry, are run as
+they stand in ``test_published_scenarios.py``. Left out, since it has nothing to do here: the reason
+CACHED.
 """
 
 from __future__ import annotations

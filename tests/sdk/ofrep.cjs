@@ -79,10 +79,46 @@ async function asPage(base, rewrite) {
   return { found, blue, exchanges, changes, changed };
 }
 
+// The newest client of the protocol, which accepts nothing but the protocol's shapes: it throws on
+// a failure without a key or a code, and on an answer that is neither.
+async function asProtocol(base) {
+  const { OFREPApi, toResolutionDetails } = load("ofrep-core-newest");
+  const api = new OFREPApi({ baseUrl: base });
+  const nowhere = new OFREPApi({ baseUrl: base.replace("/main", "/nowhere") });
+  const context = { targetingKey: "v", plan: "gold" };
+  const one = async (from, key, asked) => {
+    const { httpStatus, value } = await from.postEvaluateFlag(key, asked);
+    if (httpStatus !== 200) return { status: httpStatus, body: value };
+    // A default of the value's own type, which is what a caller would have.
+    const fallback = { boolean: false, number: -1, object: {} }[typeof value.value] ?? "mine";
+    return { status: 200, body: value, details: toResolutionDetails(value, fallback) };
+  };
+  const all = async (from, asked, etag) => {
+    const { httpStatus, value, httpResponse } = await from.postBulkEvaluateFlags(asked, etag);
+    return { status: httpStatus, body: value, etag: httpResponse.headers.get("etag") };
+  };
+  const flags = await all(api, { context });
+  return {
+    ones: await Promise.all(flags.body.flags.map(({ key }) => one(api, key, { context }))),
+    blue: await one(api, "gold", { context: { targetingKey: "v" } }),
+    off: await one(api, "off", { context }),
+    unknown: await one(api, "nothing", { context }),
+    keyless: await one(api, "split", { context: {} }),
+    wrong: await one(api, "split", { context: { targetingKey: "v", location: "x" } }),
+    elsewhere: await one(nowhere, "split", { context }),
+    flags,
+    same: await all(api, { context }, flags.etag),
+    allKeyless: await all(api, {}),
+    allWrong: await all(api, { context: { targetingKey: "v", location: "x" } }),
+    allElsewhere: await all(nowhere, { context }),
+  };
+}
+
 (async () => {
   const { base, from, to } = JSON.parse(process.argv[2]);
   const fs = require("node:fs");
   const answer = {
+    protocol: await asProtocol(base),
     server: await asServer(base),
     page: await asPage(base, async () => fs.renameSync(from, to)),
   };

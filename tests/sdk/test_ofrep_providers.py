@@ -103,6 +103,47 @@ def test_the_caller_s_default(seen: dict[str, Any]) -> None:
     assert "errorCode" not in blue
 
 
+def test_answers_are_the_protocols(seen: dict[str, Any]) -> None:
+    """As OpenFeature's client for the protocol understands them: it refuses all other shapes."""
+    found = seen["protocol"]
+    flags = found["flags"]["body"]["flags"]
+    assert [one["body"] for one in found["ones"]] == flags
+    assert {flag["key"] for flag in flags} >= {*VALUES, "string", "split", "off", "7"}
+    by_key = {one["body"]["key"]: one["details"] for one in found["ones"]}
+    for key, value in VALUES.items():
+        assert by_key[key]["value"] == value
+        assert by_key[key]["variant"] == "variant-1"
+        assert by_key[key]["flagMetadata"]["variantIndex"] == 1
+    for one, reason in ((found["blue"], "DEFAULT"), (found["off"], "DISABLED")):
+        assert "value" not in one["body"]
+        assert (one["details"]["value"], one["details"]["reason"]) == ("mine", reason)
+
+
+@pytest.mark.parametrize(
+    ("which", "status", "code"),
+    [
+        ("unknown", 404, "FLAG_NOT_FOUND"),
+        ("keyless", 400, "TARGETING_KEY_MISSING"),
+        ("wrong", 400, "INVALID_CONTEXT"),
+        ("elsewhere", 404, "FLAG_NOT_FOUND"),
+        ("allWrong", 400, "INVALID_CONTEXT"),
+        ("allElsewhere", 404, "GENERAL"),
+    ],
+)
+def test_failures_are_the_protocols(
+    seen: dict[str, Any], which: str, status: int, code: str
+) -> None:
+    found = seen["protocol"][which]
+    assert (found["status"], found["body"]["errorCode"]) == (status, code)
+
+
+def test_all_flags_as_the_protocol_has_them(seen: dict[str, Any]) -> None:
+    found = seen["protocol"]
+    assert (found["same"]["status"], found["same"]["etag"]) == (304, found["flags"]["etag"])
+    codes = {one.get("errorCode") for one in found["allKeyless"]["body"]["flags"]}
+    assert codes == {None, "TARGETING_KEY_MISSING"}
+
+
 def test_polling(seen: dict[str, Any]) -> None:
     exchanges = seen["page"]["exchanges"]
     (status, asked, etag), *others = exchanges

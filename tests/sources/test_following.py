@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import shutil
 import threading
@@ -16,7 +17,7 @@ from tests.server.running import STOREFRONT
 
 from whichvariant import Engine, Namespace
 from whichvariant.errors import ConfigurationUnavailable, SettingsError
-from whichvariant.sources import Catalog, Follower
+from whichvariant.sources import Catalog, Entry, Follower
 
 EXPORT: dict[str, Any] = json.loads(STOREFRONT.read_bytes())
 EMPTY = '{"format": "whichvariant/1", "audiences": [], "experiences": []}'
@@ -165,3 +166,82 @@ def test_opening_twice_and_closing_twice(tmp_path: pathlib.Path) -> None:
         follower.open()
     follower.close()
     follower.close()
+
+
+def test_who_wants_to_know_is_told(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "space.json"
+    shutil.copy(STOREFRONT, path)
+    heard: list[Entry] = []
+    follower = Follower.files(path, poll_s=0)
+
+    def failing(entry: Entry) -> None:
+        raise LookupError(entry.trouble)
+
+    follower.subscribe(failing)  # which is nobody else's trouble
+    follower.subscribe(heard.append)
+    with follower:
+        (entry,) = heard
+        assert entry.engine is follower.engine
+        follower.refresh()
+        os.utime(path)
+        follower.refresh()
+        assert heard == [entry]
+        path.write_text("{")
+        follower.refresh()
+        path.unlink()
+        follower.refresh()
+        follower.refresh()
+        shutil.copy(STOREFRONT, path)
+        follower.refresh()
+    _, broken, gone, well = heard
+    assert (bool(broken.trouble), broken.unread) == (True, False)
+    assert (bool(gone.trouble), gone.unread) == (True, True)
+    assert (well.trouble, well.unread) == ("", False)
+    assert {one.engine for one in heard} == {entry.engine}
+
+
+def test_it_can_be_opened_again(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "space.json"
+    shutil.copy(STOREFRONT, path)
+    follower = Follower.files(path, poll_s=0.05)
+    with follower:
+        first = follower.engine.digest
+    path.write_text(EMPTY)
+    with follower:
+        assert follower.engine.digest != first
+        shutil.copy(STOREFRONT, path)
+        until(lambda: follower.engine.digest == first)
+
+
+def test_a_listener_may_close_it(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "space.json"
+    shutil.copy(STOREFRONT, path)
+    follower = Follower.files(path, poll_s=0.02)
+    closed = threading.Event()
+
+    def close(entry: Entry) -> None:
+        if entry.trouble:
+            follower.close()
+            closed.set()
+
+    follower.subscribe(close)
+    follower.open()
+    path.write_text("{")
+    assert closed.wait(20)
+    with pytest.raises(RuntimeError, match="not open"):
+        follower.refresh()
+
+
+def test_a_folder_whose_environment_goes(tmp_path: pathlib.Path) -> None:
+    environment = tmp_path / "shop" / "main"
+    environment.mkdir(parents=True)
+    shutil.copy(STOREFRONT, environment / "space.json")
+    heard: list[Entry] = []
+    follower = Follower.files(tmp_path, poll_s=0, namespace=Namespace("shop", "main"))
+    follower.subscribe(heard.append)
+    with follower:
+        shutil.rmtree(environment)
+        follower.refresh()
+        follower.refresh()
+        assert follower.entry is None
+    assert [one.trouble for one in heard] == ["", "the configuration is gone"]

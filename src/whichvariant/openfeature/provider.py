@@ -9,20 +9,13 @@ from typing import Any
 
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import ProviderEventDetails
-from openfeature.exception import ErrorCode, GeneralError, OpenFeatureError, ParseError
+from openfeature.exception import ErrorCode, GeneralError, ParseError
 from openfeature.flag_evaluation import FlagResolutionDetails
 from openfeature.hook import Hook
-from openfeature.provider import AbstractProvider, Metadata
 from openfeature.track import TrackingEventDetails
 
 from whichvariant.engine import Engine
-from whichvariant.errors import (
-    ConfigurationError,
-    DocumentError,
-    InputError,
-    ProgramError,
-    WhichVariantError,
-)
+from whichvariant.errors import InputError, WhichVariantError
 from whichvariant.flags import (
     FlagKind,
     FlagSet,
@@ -32,8 +25,10 @@ from whichvariant.flags import (
     with_dates_as_texts,
 )
 from whichvariant.openfeature.resolutions import Entry, Resolutions, failed
-from whichvariant.openfeature.tracking import NAME, track_event
-from whichvariant.openfeature.watching import Watcher
+from whichvariant.openfeature.resolving import ResolvingProvider
+from whichvariant.openfeature.tracking import track_event
+from whichvariant.sources import Entry as Followed
+from whichvariant.sources import Follower
 
 Path = str | os.PathLike[str]
 OnTrack = Callable[[str, dict[str, Any]], None]
@@ -41,7 +36,7 @@ OnTrack = Callable[[str, dict[str, Any]], None]
 _NO_ATTRIBUTES: Mapping[str, Any] = {}
 
 
-class WhichVariantProvider(AbstractProvider):
+class WhichVariantProvider(ResolvingProvider):
     """Flags from a configuration, decided in this process.
 
     Parameters
@@ -49,7 +44,8 @@ class WhichVariantProvider(AbstractProvider):
     source
         An `Engine`; or a path, or several, of a configuration's documents or a compiled program
         (`Engine.load`), which are loaded when the provider is initialised and again when they
-        change.
+        change; or a `Follower` of whatever can be followed, such as Contentful's Delivery API,
+        which is opened and closed with the provider.
     strict, locale
         As in `Engine.load`, for paths.
     reload_s
@@ -74,7 +70,7 @@ class WhichVariantProvider(AbstractProvider):
 
     def __init__(
         self,
-        source: Engine | Path | Sequence[Path],
+        source: Engine | Follower | Path | Sequence[Path],
         *,
         strict: bool = True,
         locale: str | None = None,
@@ -82,39 +78,24 @@ class WhichVariantProvider(AbstractProvider):
         hooks: Sequence[Hook] = (),
         on_track: OnTrack | None = None,
     ) -> None:
-        super().__init__()
-        self._hooks = list(hooks)
+        super().__init__(hooks)
         self._on_track = on_track
-        self._metadata = Metadata(name=NAME)
         self._now: Resolutions | None = None
         self._trouble = ""
         self._changing = threading.Lock()
-        self._watcher: Watcher | None = None
         self._engine: Engine | None = None
+        self._follower: Follower | None = None
+        self._following = False
         if isinstance(source, Engine):
             self._engine = source
-        else:
+            return
+        if not isinstance(source, Follower):
             paths = [source] if isinstance(source, str | os.PathLike) else list(source)
             if not paths:
                 raise ValueError("source: no path")
-            self._watcher = Watcher(
-                paths,
-                strict=strict,
-                locale=locale,
-                reload_s=reload_s,
-                on_engine=self.replace,
-                on_trouble=self._fell_ill,
-            )
-
-    # ---- what it is ---------------------------------------------------------------------------
-
-    def get_metadata(self) -> Metadata:
-        """Its name."""
-        return self._metadata
-
-    def get_provider_hooks(self) -> list[Hook]:
-        """The hooks it was made with."""
-        return self._hooks
+            source = Follower.files(*paths, poll_s=reload_s, strict=strict, locale=locale)
+        self._follower = source
+        source.subscribe(self._changed)
 
     @property
     def engine(self) -> Engine | None:
@@ -134,24 +115,35 @@ class WhichVariantProvider(AbstractProvider):
         GeneralError
             Its files cannot be read. The same holds.
         """
-        if self._watcher is None:
+        if self._follower is None:
             assert self._engine is not None
             self._take(self._engine)
             return
         try:
-            engine = self._watcher.load()
-        except (WhichVariantError, OSError) as error:
-            self._trouble = str(error)
-            raise _as_openfeature(error) from error
+            if self._following:
+                self._follower.refresh()
+            else:
+                self._follower.open()
+        except WhichVariantError as error:
+            raise GeneralError(str(error)) from error
+        # From here on changes are said; those before are in the entry.
+        self._following = True
+        entry = self._follower.entry
+        if entry is None:
+            raise GeneralError("there is no configuration to follow")
+        self._trouble = entry.trouble
+        if entry.engine is not None:
+            self._take(entry.engine)
+        elif entry.unread:
+            raise GeneralError(entry.trouble)
         else:
-            self._take(engine)
-        finally:
-            self._watcher.start()
+            raise ParseError(entry.trouble)
 
     def shutdown(self) -> None:
         """Look for changes no more, and answer no more."""
-        if self._watcher is not None:
-            self._watcher.stop()
+        self._following = False
+        if self._follower is not None:
+            self._follower.close()
         with self._changing:
             self._now = None
 
@@ -177,12 +169,20 @@ class WhichVariantProvider(AbstractProvider):
             )
 
     def _take(self, engine: Engine) -> FlagSet:
-        if self._watcher is None:
+        if self._follower is None:
             # Where somebody shuts it down and initialises it again.
             self._engine = engine
         flags = FlagSet(engine)
         self._now = Resolutions(flags)
         return flags
+
+    def _changed(self, entry: Followed) -> None:
+        if not self._following:
+            return
+        if entry.trouble:
+            self._fell_ill(entry.trouble)
+        elif entry.engine is not None:
+            self.replace(entry.engine)
 
     def _fell_ill(self, trouble: str) -> None:
         with self._changing:
@@ -199,51 +199,6 @@ class WhichVariantProvider(AbstractProvider):
             )
 
     # ---- evaluation ---------------------------------------------------------------------------
-
-    def resolve_boolean_details(
-        self,
-        flag_key: str,
-        default_value: bool,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[bool]:
-        """A boolean inline variable."""
-        return self._resolve("boolean", flag_key, default_value, evaluation_context)
-
-    def resolve_string_details(
-        self,
-        flag_key: str,
-        default_value: str,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[str]:
-        """A text; of an experience's id the variant: ``baseline``, ``variant-1``, … ."""
-        return self._resolve("string", flag_key, default_value, evaluation_context)
-
-    def resolve_integer_details(
-        self,
-        flag_key: str,
-        default_value: int,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[int]:
-        """A whole number; of an experience's id the variant's index."""
-        return self._resolve("integer", flag_key, default_value, evaluation_context)
-
-    def resolve_float_details(
-        self,
-        flag_key: str,
-        default_value: float,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[float]:
-        """A number."""
-        return self._resolve("float", flag_key, default_value, evaluation_context)
-
-    def resolve_object_details(
-        self,
-        flag_key: str,
-        default_value: Any,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[Any]:
-        """An object or list, shared and read-only; of an experience's id which entry shows."""
-        return self._resolve("object", flag_key, default_value, evaluation_context)
 
     def _resolve(
         self, kind: FlagKind, key: str, default: Any, context: EvaluationContext | None
@@ -307,11 +262,3 @@ def _decide(now: Resolutions, entry: Entry, visitor: Visitor) -> int:
     return now.first_record(
         visitor.profile, entry.among, device=visitor.device, events=visitor.events
     )
-
-
-def _as_openfeature(error: Exception) -> OpenFeatureError:
-    if isinstance(error, DocumentError | ConfigurationError | ProgramError) and not isinstance(
-        error.__cause__, OSError
-    ):
-        return ParseError(str(error))
-    return GeneralError(str(error))

@@ -22,7 +22,6 @@ from openfeature.event import ProviderEventDetails
 from openfeature.exception import ErrorCode, GeneralError
 from openfeature.flag_evaluation import FlagResolutionDetails
 from openfeature.hook import Hook
-from openfeature.provider import AbstractProvider, Metadata
 from openfeature.track import TrackingEventDetails
 
 from whichvariant import clock
@@ -31,8 +30,9 @@ from whichvariant.errors import ClientError, InputError
 from whichvariant.flags import MISMATCH, FlagKind, with_dates_as_texts
 from whichvariant.flags.flag import as_kinds
 from whichvariant.openfeature.resolutions import failed
-from whichvariant.openfeature.tracking import NAME, track_event
-from whichvariant.openfeature.watching import Ticker
+from whichvariant.openfeature.resolving import ResolvingProvider
+from whichvariant.openfeature.ticking import Ticker
+from whichvariant.openfeature.tracking import track_event
 
 _LOG = logging.getLogger("whichvariant.openfeature")
 
@@ -40,8 +40,10 @@ _WAITING_EVENTS = 1_000
 _PAUSE_S = 1.0
 
 
-class RemoteWhichVariantProvider(AbstractProvider):
+class RemoteWhichVariantProvider(ResolvingProvider):
     """Flags that a server of this project decides.
+
+    They are those of `WhichVariantProvider`, but that an experience by its id is no object here.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ class RemoteWhichVariantProvider(AbstractProvider):
         hooks: Sequence[Hook] = (),
         http: httpx.Client | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(hooks)
         place = f"/v2/organizations/{quote(organization, safe='')}"
         place += f"/environments/{quote(environment, safe='')}"
         self._flags_url = f"{base_url.rstrip('/')}{place}/ofrep/v1/evaluate/flags"
@@ -84,8 +86,6 @@ class RemoteWhichVariantProvider(AbstractProvider):
         self._base_url = base_url
         self._given = http
         self._connect()
-        self._hooks = list(hooks)
-        self._metadata = Metadata(name=NAME)
         self._ticker = Ticker(poll_s, self._poll)
         self._ready = False
         self._etag: str | None = None
@@ -93,14 +93,6 @@ class RemoteWhichVariantProvider(AbstractProvider):
         self._not_before_s = 0.0
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._sender: threading.Thread | None = None
-
-    def get_metadata(self) -> Metadata:
-        """Its name."""
-        return self._metadata
-
-    def get_provider_hooks(self) -> list[Hook]:
-        """The hooks it was made with."""
-        return self._hooks
 
     # ---- life ---------------------------------------------------------------------------------
 
@@ -176,51 +168,6 @@ class RemoteWhichVariantProvider(AbstractProvider):
             self.emit_provider_configuration_changed(ProviderEventDetails(metadata=metadata))
 
     # ---- evaluation ---------------------------------------------------------------------------
-
-    def resolve_boolean_details(
-        self,
-        flag_key: str,
-        default_value: bool,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[bool]:
-        """As `WhichVariantProvider`."""
-        return self._resolve("boolean", flag_key, default_value, evaluation_context)
-
-    def resolve_string_details(
-        self,
-        flag_key: str,
-        default_value: str,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[str]:
-        """As `WhichVariantProvider`."""
-        return self._resolve("string", flag_key, default_value, evaluation_context)
-
-    def resolve_integer_details(
-        self,
-        flag_key: str,
-        default_value: int,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[int]:
-        """As `WhichVariantProvider`."""
-        return self._resolve("integer", flag_key, default_value, evaluation_context)
-
-    def resolve_float_details(
-        self,
-        flag_key: str,
-        default_value: float,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[float]:
-        """As `WhichVariantProvider`."""
-        return self._resolve("float", flag_key, default_value, evaluation_context)
-
-    def resolve_object_details(
-        self,
-        flag_key: str,
-        default_value: Any,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[Any]:
-        """As `WhichVariantProvider`, but that experiences by their ids are no objects here."""
-        return self._resolve("object", flag_key, default_value, evaluation_context)
 
     async def resolve_boolean_details_async(
         self,

@@ -7,7 +7,7 @@ good engine goes on serving, and the trouble stays visible.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -25,8 +25,9 @@ class Entry:
 
     ``engine`` is None as long as nothing could be loaded. ``loaded_ms`` is when the engine came
     into use, ``checked_ms`` when its source was last looked at with success. ``trouble`` is why the
-    newest state of the source is not in use, normally "". ``cached`` says that the engine is from
-    a copy that an earlier run kept, and that its source was not reached since.
+    newest state of the source is not in use, normally ""; ``unread``, that it could not be read at
+    all. ``cached`` says that the engine is from a copy that an earlier run kept, and that its
+    source was not reached since.
 
     An entry never changes. What changes is which one the catalog has: who holds one has an engine
     and the header that belongs to it.
@@ -38,55 +39,73 @@ class Entry:
     loaded_ms: int = 0
     checked_ms: int = 0
     trouble: str = ""
+    unread: bool = False
     cached: bool = False
     digest_header: tuple[bytes, bytes] = (b"", b"")
 
 
 class Catalog:
-    """Engines by namespace. Replaced one at a time, each at once and whole."""
+    """Engines by namespace. Replaced one at a time, each at once and whole.
 
-    def __init__(self, engines: Mapping[Namespace, Engine] | None = None, now_ms: int = 0) -> None:
+    ``on_change`` is called with every entry whose engine or trouble is another one than before,
+    where the source found that out.
+    """
+
+    def __init__(
+        self,
+        engines: Mapping[Namespace, Engine] | None = None,
+        now_ms: int = 0,
+        *,
+        on_change: Callable[[Entry], None] | None = None,
+    ) -> None:
         self._entries: dict[Namespace, Entry] = {}
+        self._on_change = on_change
         for namespace, engine in (engines or {}).items():
             self.expect(namespace, "given")
             self.replace(namespace, engine, now_ms)
 
     def expect(self, namespace: Namespace, source: str) -> None:
         """There is to be a configuration for ``namespace``, even if none could be loaded yet."""
-        self._entries[namespace] = replace(self._entry(namespace), source=source)
+        self._put(replace(self._entry(namespace), source=source))
 
     def replace(
         self, namespace: Namespace, engine: Engine, now_ms: int, *, cached: bool = False
     ) -> Literal["same", "new"]:
         """Let ``engine`` decide from now on; "same" if it says what the one before said."""
-        entry = replace(self._entry(namespace), checked_ms=now_ms, trouble="", cached=cached)
+        entry = _well(self._entry(namespace), now_ms, cached=cached)
         old = entry.engine
         # Findings may differ where what was withheld is broken in another way now.
         same = old is not None and (old.digest, old.findings) == (engine.digest, engine.findings)
         if not same:
             header = (b"x-whichvariant-configuration", engine.digest.encode())
             entry = replace(entry, engine=engine, loaded_ms=now_ms, digest_header=header)
-        self._entries[namespace] = entry
+        self._put(entry)
         return "same" if same else "new"
 
     def confirm(self, namespace: Namespace, now_ms: int) -> None:
         """The source was looked at, and what serves is what it has."""
-        self._entries[namespace] = replace(
-            self._entry(namespace), checked_ms=now_ms, trouble="", cached=False
-        )
+        self._put(_well(self._entry(namespace), now_ms, cached=False))
 
-    def failed(self, namespace: Namespace, trouble: str) -> bool:
+    def failed(self, namespace: Namespace, trouble: str, *, unread: bool = False) -> bool:
         """A source could not be loaded; what was serving goes on. False if that is known."""
         entry = self._entry(namespace)
-        self._entries[namespace] = replace(entry, trouble=trouble)
+        self._put(replace(entry, trouble=trouble, unread=unread))
         return entry.trouble != trouble
+
+    def remove(self, namespace: Namespace) -> None:
+        """There is no configuration for ``namespace`` any more."""
+        if self._entries.pop(namespace, None) is not None and self._on_change is not None:
+            self._on_change(Entry(namespace, trouble="the configuration is gone", unread=True))
 
     def _entry(self, namespace: Namespace) -> Entry:
         return self._entries.get(namespace) or Entry(namespace)
 
-    def remove(self, namespace: Namespace) -> None:
-        """There is no configuration for ``namespace`` any more."""
-        self._entries.pop(namespace, None)
+    def _put(self, entry: Entry) -> None:
+        before = self._entry(entry.namespace)
+        self._entries[entry.namespace] = entry
+        changed = (before.engine, before.trouble) != (entry.engine, entry.trouble)
+        if changed and self._on_change is not None:
+            self._on_change(entry)
 
     def find(self, namespace: Namespace) -> Entry | None:
         """The entry of a namespace; None if nobody ever spoke of it."""
@@ -125,6 +144,10 @@ class Catalog:
     def ready(self) -> bool:
         """Whether every expected environment can be decided for."""
         return all(entry.engine is not None for entry in self._entries.values())
+
+
+def _well(entry: Entry, now_ms: int, *, cached: bool) -> Entry:
+    return replace(entry, checked_ms=now_ms, trouble="", unread=False, cached=cached)
 
 
 class Source(Protocol):

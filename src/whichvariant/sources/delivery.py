@@ -159,7 +159,7 @@ class DeliverySource:
         trouble = "" if entry is None else entry.trouble
         if await self._use(catalog, place, content, cached=True):
             _LOG.warning("%s: what an earlier run read decides until it can be read", place.name)
-            catalog.failed(place.namespace, trouble)
+            catalog.failed(place.namespace, trouble, unread=True)
 
     async def _follow(self, catalog: Catalog, place: Place) -> None:
         pause_s = self._poll_s
@@ -185,7 +185,7 @@ class DeliverySource:
         try:
             content, changed = await self._read(place)
         except Unread as error:
-            if catalog.failed(place.namespace, str(error)):
+            if catalog.failed(place.namespace, str(error), unread=True):
                 _LOG.error("%s cannot be read: %s", place.name, error)
             return False
         self._contents[place.namespace] = content

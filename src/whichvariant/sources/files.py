@@ -67,6 +67,8 @@ class FileSource:
         Environments come and go with what lies there.
     taken
         Environments that have another source; what folders hold for them is left out.
+    locale
+        As in `Engine.load`.
     """
 
     def __init__(
@@ -77,11 +79,13 @@ class FileSource:
         taken: Set[Namespace] = frozenset(),
         strict: bool,
         reload_s: float,
+        locale: str | None = None,
     ) -> None:
         self._files = files
         self._folders = folders
         self._taken = taken
         self._strict = strict
+        self._locale = locale
         self._reload_s = reload_s
         self._seen: dict[Namespace, _Seen | None] = {}
         self._missing: dict[Namespace, int] = {}
@@ -114,12 +118,12 @@ class FileSource:
             barred = next(self._barred(namespace, found), None)
             if barred is not None:
                 # Part of it may lie there, so that loading the rest would be wrong.
-                self._fail(catalog, namespace, barred)
+                self._fail(catalog, namespace, barred, unread=True)
             elif namespace in found.paths:
                 self._missing.pop(namespace, None)
                 await self._load(catalog, namespace, found.paths[namespace])
             elif namespace in found.empty:
-                self._fail(catalog, namespace, "its folder holds no documents")
+                self._fail(catalog, namespace, "its folder holds no documents", unread=True)
             else:
                 self._miss(catalog, namespace)
 
@@ -138,8 +142,10 @@ class FileSource:
             del self._seen[namespace], self._missing[namespace]
             catalog.remove(namespace)
 
-    def _fail(self, catalog: Catalog, namespace: Namespace, trouble: str) -> None:
-        if catalog.failed(namespace, trouble):
+    def _fail(
+        self, catalog: Catalog, namespace: Namespace, trouble: str, *, unread: bool = False
+    ) -> None:
+        if catalog.failed(namespace, trouble, unread=unread):
             _LOG.error("the configuration of %s/%s cannot be used: %s", *namespace, trouble)
 
     # ---- one environment ----------------------------------------------------------------------
@@ -169,13 +175,15 @@ class FileSource:
         for attempt in range(_ATTEMPTS):
             signature = await asyncio.to_thread(_signature, paths)
             content = await asyncio.to_thread(_content, paths)
-            engine, trouble, passing = await asyncio.to_thread(_compiled, paths, self._strict)
+            engine, trouble, passing = await asyncio.to_thread(
+                _compiled, paths, self._strict, self._locale
+            )
             if content == await asyncio.to_thread(_content, paths):
                 break
             await asyncio.sleep(_PAUSE_S * (attempt + 1))
         else:
             self._seen[namespace] = None
-            self._fail(catalog, namespace, "its files keep changing")
+            self._fail(catalog, namespace, "its files keep changing", unread=True)
             return
         if passing:
             # Nothing about the files may change when the disk, say, recovers.
@@ -184,7 +192,7 @@ class FileSource:
             settled = not _is_recent(signature)
             self._seen[namespace] = _Seen(signature, content, settled, trouble)
         if engine is None:
-            self._fail(catalog, namespace, trouble)
+            self._fail(catalog, namespace, trouble, unread=passing)
         elif catalog.replace(namespace, engine, clock.now_ms()) == "new":
             _LOG.info("the configuration of %s/%s is %s", *namespace, engine.digest)
 
@@ -277,10 +285,12 @@ def _content(paths: list[str]) -> bytes:
     return content.digest()
 
 
-def _compiled(paths: list[str], strict: bool) -> tuple[Engine | None, str, bool]:
+def _compiled(
+    paths: list[str], strict: bool, locale: str | None
+) -> tuple[Engine | None, str, bool]:
     """The engine of documents; or why there is none, and whether that may pass by itself."""
     try:
-        return Engine.load(*paths, strict=strict), "", False
+        return Engine.load(*paths, strict=strict, locale=locale), "", False
     except (WhichVariantError, OSError, MemoryError) as error:
         passing = isinstance(error.__cause__ or error, OSError | MemoryError)
         return None, str(error) or type(error).__name__, passing

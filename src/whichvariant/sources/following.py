@@ -8,6 +8,7 @@ import logging
 import os
 import pathlib
 import threading
+from collections.abc import Callable
 from typing import Self
 
 from whichvariant import clock
@@ -34,7 +35,7 @@ class Follower:
             follower.engine.select(profile)
 
     What cannot be loaded changes nothing: the last good engine goes on. Open it after forking: a
-    thread does not follow into the child.
+    thread does not follow into the child. Closed, it can be opened again.
 
     Parameters
     ----------
@@ -47,7 +48,8 @@ class Follower:
     def __init__(self, source: Source, namespace: Namespace = _PLAIN) -> None:
         self._source = source
         self._namespace = namespace
-        self._catalog = Catalog()
+        self._catalog = Catalog(on_change=self._tell)
+        self._listeners: list[Callable[[Entry], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
@@ -62,6 +64,7 @@ class Follower:
         *paths: str | os.PathLike[str],
         poll_s: float = 5.0,
         strict: bool = False,
+        locale: str | None = None,
         namespace: Namespace = _PLAIN,
     ) -> Self:
         """Follows files, which are merged; or one folder of ``ORGANIZATION/ENVIRONMENT/*.json``.
@@ -72,14 +75,16 @@ class Follower:
             How often to look; 0 never.
         strict
             Refuse a configuration with errors whole, in place of withholding what is at fault.
+        locale
+            As in `Engine.load`.
         namespace
             The environment; it matters for a folder only.
         """
         named = [os.fspath(path) for path in paths]
+        files, folders = {namespace: named}, list[pathlib.Path]()
         if len(named) == 1 and os.path.isdir(named[0]):
-            source = FileSource({}, [pathlib.Path(named[0])], strict=strict, reload_s=poll_s)
-        else:
-            source = FileSource({namespace: named}, [], strict=strict, reload_s=poll_s)
+            files, folders = {}, [pathlib.Path(named[0])]
+        source = FileSource(files, folders, strict=strict, reload_s=poll_s, locale=locale)
         return cls(source, namespace)
 
     @classmethod
@@ -119,9 +124,10 @@ class Follower:
         )
         self._thread.start()
         self._loaded.wait()
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            self._end(self._thread)
+            raise failure
         return self
 
     def close(self) -> None:
@@ -131,7 +137,13 @@ class Follower:
             return
         with contextlib.suppress(RuntimeError):  # its loop may be over
             loop.call_soon_threadsafe(main.cancel)
-        thread.join()
+        self._end(thread)
+
+    def _end(self, thread: threading.Thread) -> None:
+        if thread is not threading.current_thread():  # a listener may close it
+            thread.join()
+        self._thread = self._loop = self._main = None
+        self._loaded.clear()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -166,6 +178,24 @@ class Follower:
             self._failure = error
         finally:
             self._loaded.set()
+
+    # ---- who wants to know --------------------------------------------------------------------
+
+    def subscribe(self, listener: Callable[[Entry], None]) -> None:
+        """Call ``listener`` with the entry whenever its engine or its trouble is another one.
+
+        It is called in the follower's thread, which waits for it, while it opens too.
+        """
+        self._listeners.append(listener)
+
+    def _tell(self, entry: Entry) -> None:
+        if entry.namespace != self._namespace:
+            return
+        for listener in self._listeners:
+            try:
+                listener(entry)
+            except Exception:  # noqa: BLE001 - following goes on, whatever they do
+                _LOG.exception("a listener to the configuration failed")
 
     # ---- what it has --------------------------------------------------------------------------
 
