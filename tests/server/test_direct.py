@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import pathlib
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -122,6 +123,18 @@ def test_the_same_answer_either_way(server: Served, case: str) -> None:
     assert comparable(whole(server, CASES[case]())) == comparable(chunked(server, CASES[case]()))
 
 
+@pytest.mark.parametrize("way", [whole, chunked])
+def test_a_preflight_of_a_stored_profile(server: Served, way: Callable[..., Answer]) -> None:
+    with Client(server.port) as client:
+        key = client.ask(CASES["create"]()).data["profile"]["id"]
+    answer = way(server, post(f"{PROFILES}/{key}?type=preflight", events(identify(a=1))))
+    assert answer.data["profile"]["id"] == key
+    assert answer.data["profile"]["traits"] == {"a": 1}
+    with Client(server.port) as client:
+        found = client.ask(request("GET", f"{PROFILES}/{key}")).data["profile"]
+    assert found["traits"] == {}
+
+
 async def test_what_is_taken() -> None:
     straight = Straight(create_app())
     plain = [(b"host", b"shop.example"), (b"content-length", b"120")]
@@ -187,6 +200,19 @@ def test_the_client_ends_the_connection(server: Served, query: str) -> None:
         answer = client.ask(sent)
         assert answer.status == 200
         assert answer.headers["connection"] == "close"
+        assert client.ends()
+
+
+@pytest.mark.parametrize("query", ["", "?type=preflight", "?type=other"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_client_that_says_no_more_gets_its_answers(
+    server: Served, query: str, count: int
+) -> None:
+    with Client(server.port) as client:
+        client.send(post(f"{PROFILES}{query}", paged()) * count)
+        client.socket.shutdown(socket.SHUT_WR)
+        for _ in range(count):
+            assert client.answer().status == (400 if "other" in query else 200)
         assert client.ends()
 
 

@@ -440,7 +440,7 @@ def test_events_to_begin_with_are_right(open_page: Open, shop: Served, kind: str
         page.get_by_role("button", name="Preflight").click()
         inspector.mode("preflight")
         assert f"to this {kind} event" in page.inner_text("#mode")
-        assert page.locator("#mode .warn").count() == 0
+        assert page.locator("#mode .warn").all_inner_texts() == []
         if kind == "track":
             assert event["event"] == "Product Added"
             counted = page.locator("#panel-profile [data-f='counts.1']").text_content()

@@ -111,6 +111,7 @@ class Answering:
         body = exchange.body
         if (
             body is None
+            or exchange.route.kind != CREATE
             or running is None
             or running.loop is not asyncio.get_running_loop()
             or self.at_work >= self._settings.max_requests

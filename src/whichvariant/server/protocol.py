@@ -120,6 +120,8 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client says no more. What it asked for before is answered."""
+        # An answer that was given in this turn may still wait for its end.
+        cast("GatheringTransport", self.transport).flush()
         at_work = self.cycle is not None and not self.cycle.response_complete
         if self._lingering or self._body_open or not at_work or self.scheme == "https":
             return None
