@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import sys
@@ -60,7 +61,7 @@ SERVING = "the same after 200 profiles"
 
 FALLEN = 0.8
 
-PASSES = 5
+PASSES = int(os.environ.get("WHICHVARIANT_BENCH_PASSES", "5"))
 
 
 def targets(results: Results) -> list[Target]:
