@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from whichvariant.columns import Intake
 from whichvariant.columns.arrow import without_nulls
 from whichvariant.columns.requests import Request, request_of
 from whichvariant.errors import InputError, WhichVariantError
+from whichvariant.replay.columns_read import columns_read
 from whichvariant.replay.formats import open_stream, reading
 from whichvariant.replay.partial import Cell, Partial, Sample
 from whichvariant.replay.plan import Plan
@@ -24,6 +25,7 @@ from whichvariant.replay.work import Job
 
 if TYPE_CHECKING:
     from whichvariant.engine import Engine
+    from whichvariant.explanation import Explanation
 
 Explanations = dict[Cell, dict[str, Any]]
 
@@ -44,10 +46,10 @@ def explain_samples(job: Job, plan: Plan, total: Partial) -> Explanations:
         wanted.setdefault(samples[0].unit, set()).add(samples[0].record)
     requests: dict[tuple[int, int], Request] = {}
     for unit, records in wanted.items():
-        for record, value in _records(job, unit, records):
+        for record, value in _records(job, plan, unit, records):
             with suppress(InputError):
                 requests[unit, record] = request_of(value)
-    explained: dict[tuple[int, int], dict[str, Any]] = {}
+    explained: dict[tuple[int, int], dict[str, Explanation | None]] = {}
     result: Explanations = {}
     for cell, sample in firsts.items():
         at = sample.unit, sample.record
@@ -63,28 +65,19 @@ def explain_samples(job: Job, plan: Plan, total: Partial) -> Explanations:
     return result
 
 
-def _explain(engine: Engine | None, request: Request, now: int) -> dict[str, Any] | None:
+def _explain(engine: Engine | None, request: Request, now: int) -> Explanation | None:
     if engine is None:
         return None
-    return engine.explain(
-        request.profile, device=request.device, events=request.events, now=now
-    ).to_dict()
+    return engine.explain(request.profile, device=request.device, events=request.events, now=now)
 
 
-def _part_of(whole: Mapping[str, Any] | None, identifier: str) -> dict[str, Any] | None:
+def _part_of(whole: Explanation | None, identifier: str) -> dict[str, Any] | None:
     """What an explanation says about one experience, with the rule of its audience."""
-    if whole is None:
-        return None
-    part = next((e for e in whole["experiences"] if e["id"] == identifier), None)
+    part = None if whole is None else whole.experience_part(identifier)
     if part is None:
         return None
-    audience = next((a for a in whole["audiences"] if a["id"] == part["audience"]["id"]), None)
-    keys = ("traffic", "distribution", "sticky", "variantIndex")
-    return {
-        "outcome": part["outcome"],
-        "audience": audience,
-        **{key: part[key] for key in keys if key in part},
-    }
+    keys = ("outcome", "audience", "traffic", "distribution", "sticky", "variantIndex")
+    return {key: part[key] for key in keys if key in part}
 
 
 # ---- records again -------------------------------------------------------------------------------
@@ -100,12 +93,12 @@ class _Quiet:
         """Nothing: it was counted when the unit was read."""
 
 
-def _records(job: Job, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]:
+def _records(job: Job, plan: Plan, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]:
     """Some records of a unit as JSON values, by their numbers."""
     source = job.source
     form = source.files[source.units[unit].file].format
     if source.tables or form in ("parquet", "arrow", "arrow-stream"):
-        yield from _rows(job, unit, wanted)
+        yield from _rows(job, plan, unit, wanted)
     elif form == "ndjson":
         yield from _lines(source, unit, wanted)
     else:
@@ -148,14 +141,21 @@ def _lines(source: Source, unit: int, wanted: set[int]) -> Iterator[tuple[int, A
                 return
 
 
-def _rows(job: Job, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]:
+def _rows(job: Job, plan: Plan, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]:
     source = job.source
+    # Of tables every row is a record. What no rule reads explains nothing.
     intake = Intake(job.new, now=job.now)
-    reader = UnitReader(source, source.units[unit], intake, _Quiet())
-    for decided in reader:
-        for row in np.flatnonzero(np.isin(decided.records, list(wanted))).tolist():
+    reader = UnitReader(source, source.units[unit], intake, _Quiet(), columns=columns_read(plan))
+    numbers = np.array(sorted(wanted), np.int64)
+    first = 0
+    for table in reader.tables():
+        low, high = np.searchsorted(numbers, (first, first + table.num_rows))
+        for number in numbers[low:high].tolist():
             with suppress(WhichVariantError, ValueError):
-                yield int(decided.records[row]), _request(decided.table.slice(row, 1))
+                yield number, _request(table.slice(number - first, 1))
+        first += table.num_rows
+        if high == len(numbers):
+            return
 
 
 def _request(row: Any) -> dict[str, Any]:

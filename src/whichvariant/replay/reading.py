@@ -94,13 +94,14 @@ class UnitReader:
         SourceError
             The file cannot be read, or no further.
         """
-        if self.source.tables:
-            yield from self._tables([self.source.tables[self.unit.number]])
-        elif self.file.format in ("ndjson", "json", "msgpack"):
+        if not self.source.tables and self.file.format in ("ndjson", "json", "msgpack"):
             with reading(self.file.name, self._place()), self._stream() as stream:
                 yield from self._bytes(stream)
+        elif self.source.tables:
+            yield from self._tables(self.tables())
         else:
-            yield from self._arrow()
+            with reading(self.file.name):
+                yield from self._tables(self.tables())
 
     def _place(self) -> str:
         if self.unit.stop is None and self.unit.start == 0:
@@ -191,9 +192,19 @@ class UnitReader:
 
     # ---- Arrow ----------------------------------------------------------------------------------
 
-    def _arrow(self) -> Iterator[Decided]:
+    def tables(self) -> Iterator[Any]:
+        """The unit as Arrow tables and record batches, undecided. Not for bytes.
+
+        Raises
+        ------
+        SourceError
+            The file cannot be read, or no further.
+        """
         import pyarrow as pa
 
+        if self.source.tables:
+            yield self.source.tables[self.unit.number]
+            return
         name = self.file.name
         with reading(name):
             if self.file.format == "arrow-stream":
@@ -206,7 +217,7 @@ class UnitReader:
                     stream = pa.OSFile(name)
                 with stream:
                     with pa.ipc.open_stream(stream) as batches:
-                        yield from self._tables(batches)
+                        yield from batches
                     # What is behind the last batch may tell that something was cut off.
                     while stream.read(CHUNK_BYTES):
                         pass
@@ -216,13 +227,12 @@ class UnitReader:
                     with pa.memory_map(path) as memory:
                         file = pa.ipc.open_file(memory)
                         stop = file.num_record_batches if self.unit.stop is None else self.unit.stop
-                        yield from self._tables(
-                            file.get_batch(number) for number in range(self.unit.start, stop)
-                        )
+                        for number in range(self.unit.start, stop):
+                            yield file.get_batch(number)
                 else:
                     yield from self._parquet(path)
 
-    def _parquet(self, path: str) -> Iterator[Decided]:
+    def _parquet(self, path: str) -> Iterator[Any]:
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(path) as file:
@@ -233,16 +243,14 @@ class UnitReader:
         with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file:
             for group in range(self.unit.start, stop):
                 with reading(self.file.name, f"row group {group}"):
-                    batches: Any
                     if _decoded_bytes(metadata, group, names) <= _GROUP_LIMIT:
                         # Much faster than in pieces, but all of the group is in memory.
                         table = file.read_row_group(group, columns=names, use_threads=False)
-                        batches = table.to_batches(ROWS)
+                        yield from table.to_batches(ROWS)
                     else:
-                        batches = file.iter_batches(
+                        yield from file.iter_batches(
                             ROWS, row_groups=[group], columns=names, use_threads=False
                         )
-                    yield from self._tables(batches)
 
     @contextmanager
     def _seekable(self) -> Iterator[str]:
