@@ -63,6 +63,14 @@ WV_INLINE void wv_mark_body(const uint8_t *WV_RESTRICT codes, size_t n,
         marks[i] |= by_code[codes[i]];
 }
 
+/* What records of one experience add to the sums of their visitors: nothing for `absent`. */
+WV_INLINE void wv_add_records_body(const uint8_t *WV_RESTRICT variants, size_t n, uint8_t absent,
+                                   uint64_t base, uint64_t step, uint64_t *WV_RESTRICT sums)
+{
+    for (size_t i = 0; i < n; i++)
+        sums[i] += (base + variants[i] * step) & ((uint64_t)(variants[i] == absent) - 1);
+}
+
 /* Bits that both of two bitmaps have. */
 WV_INLINE uint64_t wv_common_bits_body(const uint64_t *WV_RESTRICT one,
                                        const uint64_t *WV_RESTRICT other, size_t n)
@@ -90,6 +98,7 @@ typedef struct {
     size_t (*count_bytes)(const uint8_t *, size_t, uint8_t);
     void (*mark)(const uint8_t *, size_t, const uint8_t *, uint8_t *);
     uint64_t (*common_bits)(const uint64_t *, const uint64_t *, size_t);
+    void (*add_records)(const uint8_t *, size_t, uint8_t, uint64_t, uint64_t, uint64_t *);
 } wv_counters;
 
 #define WV_DEFINE_COUNTERS(suffix, attribute)                                                   \
@@ -112,9 +121,14 @@ typedef struct {
     {                                                                                            \
         return wv_common_bits_body(a, b, n);                                                     \
     }                                                                                            \
+    attribute static void wv_add_records_##suffix(const uint8_t *v, size_t n, uint8_t a,         \
+                                                  uint64_t b, uint64_t s, uint64_t *o)           \
+    {                                                                                            \
+        wv_add_records_body(v, n, a, b, s, o);                                                   \
+    }                                                                                            \
     static const wv_counters wv_counters_##suffix = {                                            \
         wv_pair_codes_##suffix, wv_count_bytes_##suffix, wv_mark_##suffix,                       \
-        wv_common_bits_##suffix};
+        wv_common_bits_##suffix, wv_add_records_##suffix};
 
 WV_DEFINE_COUNTERS(baseline, )
 #if WV_X86
@@ -129,7 +143,8 @@ wv_common_bits_vpopcnt(const uint64_t *one, const uint64_t *other, size_t n)
 }
 
 static const wv_counters wv_counters_vpopcnt = {wv_pair_codes_avx512, wv_count_bytes_avx512,
-                                                wv_mark_avx512, wv_common_bits_vpopcnt};
+                                                wv_mark_avx512, wv_common_bits_vpopcnt,
+                                                wv_add_records_avx512};
 #endif
 
 WV_UNUSED static const wv_counters *wv_counters_at(int level)

@@ -10,17 +10,24 @@ Memory: buffers belong to the caller and are copied.
 
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.string cimport memmove, memset
 
-from whichvariant._core.columns cimport FIRST_TEXT, Column, Columns, id_units
+from whichvariant._core.columns cimport FIRST_TEXT, Column, Columns, StickyChoice, id_units
 from whichvariant._core.json_grammar cimport Scanner, skip_space, skip_value
 from whichvariant._core.predicates cimport FALSE, MISSING, NUMBER, OBJECT, TRUE
 from whichvariant._core.shredder cimport FAILED, TAKEN, Envelope, Fate, Shredder, read_part
-from whichvariant._core.text_pool cimport NO_ROOM, number_of_text
+from whichvariant._core.text_pool cimport (
+    NO_ROOM, TextPool, find_text, free_pool, number_of_text,
+)
 
 import numpy as np
 
 cdef extern from "text.h" nogil:
     size_t wv_utf8_error(const char *text, size_t n)
+
+
+# No experience has an index of this size.
+cdef int64_t NO_INDEX = 1 << 30
 
 
 cdef struct Bits:
@@ -301,6 +308,89 @@ cdef class ColumnFiller:
             before = rows[i]
             if self.columns.put_sticky(rows[i], experiences[i], indices[i]) < 0:
                 raise MemoryError
+
+    def map_choices(
+        self, offsets, validity, size_t offset, key_offsets, key_data, size_t key_offset,
+        bint wide_keys, values, size_t value_offset, bint wide_values, size_t n_entries,
+    ):
+        """Sticky choices of maps from texts to integers, row by row.
+
+        ``offsets`` (int32) say where the entries of each row begin among the ``n_entries`` keys and
+        values, which are int32, or int64 where ``wide_values``; none of them is missing. Of a
+        repeated key the last counts. False, and nothing done, where the layout's ids do not fit into
+        one table.
+        """
+        cdef uint32_t n = self.columns.n_rows
+        cdef Bits valid = bits_of(validity, offset, n)
+        cdef const int32_t *starts = (
+            <const int32_t *> bytes_of(offsets, 4 * (offset + n + 1)) + offset)
+        cdef Texts keys = texts_of(key_offsets, key_data, key_offset, n_entries, wide_keys)
+        cdef const uint8_t *numbers = bytes_of(
+            values, (value_offset + n_entries) * (8 if wide_values else 4))
+        cdef TextPool known
+        cdef uint32_t i, n_known, number
+        cdef size_t k
+        cdef int64_t start, value
+        cdef bint failed = False
+        memset(&known, 0, sizeof(known))
+        for i in range(n):
+            if starts[i] < 0 or starts[i + 1] < starts[i] or <size_t> starts[i + 1] > n_entries:
+                raise ValueError("offsets of choices are out of order")
+        try:
+            for identifier in self.columns.layout.sticky_ids:
+                encoded = (<str> identifier).encode("utf-8")
+                if number_of_text(&known, <const char *> encoded, <size_t> len(encoded)) == NO_ROOM:
+                    raise MemoryError
+            n_known = known.n
+            for i, identifier in enumerate(self.columns.layout.sticky_ids):
+                encoded = (<str> identifier).encode("utf-8")
+                if find_text(&known, <const char *> encoded, <size_t> len(encoded)) != i:
+                    # A search gives up where very many texts crowd one place.
+                    return False
+            with nogil:
+                for i in range(n if n_known else 0):
+                    if not is_set(&valid, i):
+                        continue
+                    for k in range(<size_t> starts[i], <size_t> starts[i + 1]):
+                        start = text_at(&keys, k)
+                        number = find_text(
+                            &known, keys.data + start, <size_t> (text_at(&keys, k + 1) - start))
+                        if number == NO_ROOM:
+                            continue
+                        if wide_values:
+                            value = (<const int64_t *> numbers)[value_offset + k]
+                        else:
+                            value = (<const int32_t *> numbers)[value_offset + k]
+                        if value < 0 or value >= NO_INDEX:
+                            value = -1
+                        if self._put_choice(i, number, <int32_t> value) < 0:
+                            failed = True
+                            break
+            if failed:
+                raise MemoryError
+        finally:
+            free_pool(&known)
+        return True
+
+    cdef int _put_choice(self, uint32_t row, uint32_t experience, int32_t index) noexcept nogil:
+        """Put a choice among those of its row, in the order of experiences, over an earlier one."""
+        cdef uint32_t at = self.columns.n_sticky
+        cdef StickyChoice *sticky = self.columns.sticky
+        while at and sticky[at - 1].row == row and sticky[at - 1].experience > experience:
+            at -= 1
+        if at and sticky[at - 1].row == row and sticky[at - 1].experience == experience:
+            sticky[at - 1].index = index
+            return 0
+        if self.columns.put_sticky(row, experience, index) < 0:
+            return -1
+        sticky = self.columns.sticky
+        memmove(
+            sticky + at + 1, sticky + at,
+            (self.columns.n_sticky - 1 - at) * sizeof(StickyChoice))
+        sticky[at].row = row
+        sticky[at].experience = experience
+        sticky[at].index = index
+        return 0
 
     def counts(self, uint32_t row, counts):
         """What the events of a row count, for each program of the layout and each counter."""

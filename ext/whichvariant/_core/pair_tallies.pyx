@@ -11,23 +11,14 @@ Memory: everything belongs to the caller, but for a byte or a number a row while
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
+from whichvariant._core.counting cimport wv_counters, wv_counters_at
 from whichvariant._core.hashing cimport current_level
-
-import numpy as np
-
-cdef extern from "counting.h" nogil:
-    ctypedef struct wv_counters:
-        void (*pair_codes)(const uint8_t *, const uint8_t *, size_t, uint8_t, uint8_t, uint8_t *,
-                           uint8_t *) noexcept nogil
-        size_t (*count_bytes)(const uint8_t *, size_t, uint8_t) noexcept nogil
-        void (*mark)(const uint8_t *, size_t, const uint8_t *, uint8_t *) noexcept nogil
-        uint64_t (*common_bits)(const uint64_t *, const uint64_t *, size_t) noexcept nogil
-
-    const wv_counters *wv_counters_at(int level)
 
 ctypedef fused Index:
     uint8_t
     uint16_t
+
+cdef uint32_t NONE = 0xFFFFFFFF
 
 cdef enum:
     NARROW_CELLS = 256     # the cell of a row fits into a byte
@@ -128,7 +119,8 @@ cdef void count_wide(
         b = n_after if after == NULL or after[i] >= n_after else after[i]
         cell = a * (n_after + 1) + b
         counts[cell] += 1
-        moved[i] |= (a if a < n_before else 0xFFFFFFFF) != (b if b < n_after else 0xFFFFFFFF)
+        if (a if a < n_before else NONE) != (b if b < n_after else NONE):
+            moved[i] = 1
         changed[i] |= shown_apart[cell]
         if samples.n:
             offer(samples, first_cell + cell, keys[i], <int64_t> i)
