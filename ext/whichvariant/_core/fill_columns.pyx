@@ -80,19 +80,25 @@ cdef Texts texts_of(object offsets, object data, size_t offset, size_t n, bint w
     texts.narrow = NULL if wide else <const int32_t *> start + offset
     texts.wide = <const int64_t *> start + offset if wide else NULL
     texts.data = NULL if data is None else <const char *> bytes_of(data, 0)
-    low = text_at(&texts, 0)
-    if low < 0 or low > size:
+    cdef bint ordered = True
+    with nogil:
+        low = text_at(&texts, 0)
+        if low < 0 or low > size:
+            ordered = False
+        else:
+            for i in range(n):
+                high = text_at(&texts, i + 1)
+                if high < low or high > size:
+                    ordered = False
+                    break
+                low = high
+        texts.stop = low
+        texts.sound = True
+        if ordered and low > text_at(&texts, 0):
+            i = <size_t> (low - text_at(&texts, 0))
+            texts.sound = wv_utf8_error(texts.data + text_at(&texts, 0), i) == i
+    if not ordered:
         raise ValueError("offsets of texts are out of order")
-    texts.sound = True
-    for i in range(n):
-        high = text_at(&texts, i + 1)
-        if high < low or high > size:
-            raise ValueError("offsets of texts are out of order")
-        low = high
-    texts.stop = low
-    i = <size_t> (low - text_at(&texts, 0))
-    if i:
-        texts.sound = wv_utf8_error(texts.data + text_at(&texts, 0), i) == i
     return texts
 
 
@@ -226,9 +232,10 @@ cdef class ColumnFiller:
         cdef Bits valid = bits_of(validity, offset, n)
         cdef Bits value = bits_of(values, offset, n)
         cdef uint32_t i
-        for i in range(n):
-            target.codes[i] = (
-                MISSING if not is_set(&valid, i) else TRUE if is_set(&value, i) else FALSE)
+        with nogil:
+            for i in range(n):
+                target.codes[i] = (
+                    MISSING if not is_set(&valid, i) else TRUE if is_set(&value, i) else FALSE)
 
     def objects(self, uint32_t column, validity, size_t offset):
         """Objects, of which rules see no more than that they are."""
@@ -236,8 +243,9 @@ cdef class ColumnFiller:
         cdef uint32_t n = self.columns.n_rows
         cdef Bits valid = bits_of(validity, offset, n)
         cdef uint32_t i
-        for i in range(n):
-            target.codes[i] = OBJECT if is_set(&valid, i) else MISSING
+        with nogil:
+            for i in range(n):
+                target.codes[i] = OBJECT if is_set(&valid, i) else MISSING
 
     def stable_ids(self, offsets, data, validity, size_t offset, bint wide):
         """Stable ids. ``(row, reason)`` of the first that is none, or None."""
@@ -248,19 +256,30 @@ cdef class ColumnFiller:
         cdef int64_t start
         cdef size_t length
         cdef bint ascii
-        for i in range(n):
-            if not is_set(&valid, i):
-                return i, "missing"
-            start = text_at(&texts, i)
-            length = <size_t> (text_at(&texts, i + 1) - start)
-            if not is_utf8(&texts, start, length):
-                return i, "not UTF-8"
-            if id_units(texts.data + start, length, &ascii) < 0:
-                return i, "longer than 65536 UTF-16 code units"
-            self.columns.all_ascii = self.columns.all_ascii and ascii
-            if self.columns.put_id(i, texts.data + start, length) < 0:
-                raise MemoryError
-        return None
+        cdef const char *why = NULL
+        cdef bint failed = False
+        cdef bint all_ascii = self.columns.all_ascii
+        with nogil:
+            for i in range(n):
+                if not is_set(&valid, i):
+                    why = "missing"
+                    break
+                start = text_at(&texts, i)
+                length = <size_t> (text_at(&texts, i + 1) - start)
+                if not is_utf8(&texts, start, length):
+                    why = "not UTF-8"
+                    break
+                if id_units(texts.data + start, length, &ascii) < 0:
+                    why = "longer than 65536 UTF-16 code units"
+                    break
+                all_ascii = all_ascii and ascii
+                if self.columns.put_id(i, texts.data + start, length) < 0:
+                    failed = True
+                    break
+        self.columns.all_ascii = all_ascii
+        if failed:
+            raise MemoryError
+        return None if why == NULL else (i, why.decode("ascii"))
 
     def merge(self, uint32_t row, bytes before not None, bytes value not None,
               bytes after not None):

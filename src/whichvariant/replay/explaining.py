@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,8 @@ Explanations = dict[Cell, dict[str, Any]]
 _PARTS = ("traits", "location", "session", "stickyVariants")
 
 
-def explain_samples(job: Job, plan: Plan, total: Partial) -> Explanations:
-    """For each cell, what each side says about its first sample.
+def explain_samples(job: Job, plan: Plan, total: Partial, threads: int = 1) -> Explanations:
+    """For each cell, what each side says about its first sample; units are read by ``threads``.
 
     Nothing where the source cannot be read twice.
     """
@@ -45,10 +46,16 @@ def explain_samples(job: Job, plan: Plan, total: Partial) -> Explanations:
         firsts[cell] = samples[0]
         wanted.setdefault(samples[0].unit, set()).add(samples[0].record)
     requests: dict[tuple[int, int], Request] = {}
-    for unit, records in wanted.items():
-        for record, value in _records(job, plan, unit, records):
-            with suppress(InputError):
-                requests[unit, record] = request_of(value)
+
+    def read(unit: int) -> list[tuple[int, Any]]:
+        return list(_records(job, plan, unit, wanted[unit]))
+
+    # Decoding tables releases the interpreter lock.
+    with ThreadPoolExecutor(threads) as pool:
+        for unit, found in zip(wanted, pool.map(read, wanted), strict=True):
+            for record, value in found:
+                with suppress(InputError):
+                    requests[unit, record] = request_of(value)
     explained: dict[tuple[int, int], dict[str, Explanation | None]] = {}
     result: Explanations = {}
     for cell, sample in firsts.items():

@@ -156,7 +156,9 @@ def replay(
         places = Places(found, total)
         if rejects is not None:
             _join_rejects(rejects, job, places)
-        explanations = explain_samples(job, run.plan, total) if explain and samples else {}
+        explanations = {}
+        if explain and samples:
+            explanations = explain_samples(job, run.plan, total, run.workers)
         return Report(
             run.plan, total, places, run.facts(), names=names, now=at, explanations=explanations
         )
