@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import msgpack
 import numpy as np
 import orjson
 
 from whichvariant.columns import Intake
-from whichvariant.columns.arrow import without_nulls
 from whichvariant.columns.requests import Request, request_of
 from whichvariant.errors import InputError, WhichVariantError
 from whichvariant.replay.columns_read import columns_read
+from whichvariant.replay.first_records import request_in
 from whichvariant.replay.formats import open_stream, reading
 from whichvariant.replay.partial import Cell, Partial, Sample
 from whichvariant.replay.plan import Plan
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 Explanations = dict[Cell, dict[str, Any]]
 
-_PARTS = ("traits", "location", "session", "stickyVariants")
-
 
 def explain_samples(job: Job, plan: Plan, total: Partial, threads: int = 1) -> Explanations:
     """For each cell, what each side says about its first sample; units are read by ``threads``.
@@ -42,15 +40,19 @@ def explain_samples(job: Job, plan: Plan, total: Partial, threads: int = 1) -> E
         return {}
     wanted: dict[int, set[int]] = {}
     firsts: dict[Cell, Sample] = {}
-    for cell, samples in total.samples.items():
-        firsts[cell] = samples[0]
-        wanted.setdefault(samples[0].unit, set()).add(samples[0].record)
     requests: dict[tuple[int, int], Request] = {}
+    for at, data in total.records.items():
+        with suppress(InputError):
+            requests[at] = request_of(msgpack.unpackb(data))
+    for cell, samples in total.samples.items():
+        first = firsts[cell] = samples[0]
+        if (first.unit, first.record) not in requests:
+            wanted.setdefault(first.unit, set()).add(first.record)
 
     def read(unit: int) -> list[tuple[int, Any]]:
         return list(_records(job, plan, unit, wanted[unit]))
 
-    # Decoding tables releases the interpreter lock.
+    # What is left is read once more. Decoding tables releases the interpreter lock.
     with ThreadPoolExecutor(threads) as pool:
         for unit, found in zip(wanted, pool.map(read, wanted), strict=True):
             for record, value in found:
@@ -159,34 +161,7 @@ def _rows(job: Job, plan: Plan, unit: int, wanted: set[int]) -> Iterator[tuple[i
         low, high = np.searchsorted(numbers, (first, first + table.num_rows))
         for number in numbers[low:high].tolist():
             with suppress(WhichVariantError, ValueError):
-                yield number, _request(table.slice(number - first, 1))
+                yield number, request_in(table.slice(number - first, 1))
         first += table.num_rows
         if high == len(numbers):
             return
-
-
-def _request(row: Any) -> dict[str, Any]:
-    """A row of a table as a request. A null says that there is nothing."""
-    values: dict[str, Any] = without_nulls(row.to_pylist(maps_as_pydicts="lossy")[0])
-    request: dict[str, Any] = {
-        key: _parsed(values.pop(key)) for key in ("device", "events") if key in values
-    }
-    profile: dict[str, Any] = {}
-    for name, value in values.items():
-        if name in _PARTS:
-            profile[name] = {**_parsed(value), **profile.get(name, {})}
-        elif name.split(".", 1)[0] in _PARTS:
-            *path, last = name.split(".")
-            node = profile
-            for key in path:
-                node = node.setdefault(key, {})
-            node[last] = value
-        elif name in ("id", "stableId"):
-            profile[name] = value
-    return {"profile": profile, **request}
-
-
-def _parsed(value: Any) -> Any:
-    if not isinstance(value, str) or not value.startswith(("{", "[")):
-        return value
-    return json.loads(value)

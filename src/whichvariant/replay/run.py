@@ -287,7 +287,7 @@ def _source_of(source: Any) -> Source:
 def _facts(job: Job) -> dict[str, Any]:
     """What a kept state belongs to."""
     return {
-        "version": 1,
+        "version": 2,
         "old": "stored" if job.stored else job.old and job.old.digest,
         "new": job.new.digest,
         "source": job.source.identity(),

@@ -44,6 +44,7 @@ class Tally:
         self._smallest = np.full((n_cells, samples), _NONE, np.uint64)
         self._rows = np.full((n_cells, samples), -1, np.int64)
         self._kept: list[Sample] = []
+        self._firsts: list[int] = []
         # Who was in on neither side is no sample of anything.
         self._smallest[self._layout.first + self._layout.sizes - 1] = 0
 
@@ -171,6 +172,13 @@ class Tally:
                 )
             )
             self._rows[cell, place] = -1 - len(self._kept)
+            if place == 0:
+                self._firsts.append(int(batch.records[row]))
+
+    def take_firsts(self) -> list[int]:
+        """The records that have become the first sample of a cell since the last call."""
+        firsts, self._firsts = self._firsts, []
+        return sorted(set(firsts))
 
     def finish(self) -> Partial:
         """The part, with its samples."""
