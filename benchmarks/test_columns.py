@@ -9,8 +9,9 @@ anything is timed, all have to give the same variants for a sample.
 from __future__ import annotations
 
 import functools
-import io
 import os
+import pathlib
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -49,6 +50,8 @@ class Subject:
 
     def __init__(self, name: str, count: int) -> None:
         self.name = name
+        self._folder = tempfile.TemporaryDirectory(prefix="whichvariant-crowd-")
+        self.folder = pathlib.Path(self._folder.name)
         self.crowd = crowd_of(name, count)
         document = self.crowd.subject.document
         self.engine = Engine.from_dict(document)
@@ -97,9 +100,9 @@ class Subject:
         if row == report.DUCKDB:
             return lambda: self.duck.select(table, whole)
         if row == report.FROM_PARQUET:
-            buffer = io.BytesIO()
-            pq.write_table(table, buffer, row_group_size=1 << 17)
-            return lambda: from_parquet(self, buffer.getvalue())
+            path = self.folder / f"{self.name}-{count}.parquet"
+            pq.write_table(table, path, row_group_size=1 << 17)
+            return lambda: from_parquet(self, path)
         lines = self.crowd.lines
         if count < self.crowd.count:
             lines = b"\n".join(lines.split(b"\n", count)[:count]) + b"\n"
@@ -169,13 +172,13 @@ def from_orjson(subject: Subject, lines: bytes) -> list[Any]:
     return found
 
 
-def from_parquet(subject: Subject, data: bytes) -> int:
+def from_parquet(subject: Subject, path: pathlib.Path) -> int:
     texts = [
         path for path in subject.crowd.paths
         if isinstance(next((found for one in subject.crowd.profiles[:500]
                             if (found := value_at(one, path)) is not None), None), str)
     ]  # fmt: skip
-    file = pq.ParquetFile(io.BytesIO(data), read_dictionary=texts)
+    file = pq.ParquetFile(path, read_dictionary=texts)
     intake = Intake(subject.engine)
     rows = 0
     for group in range(file.num_row_groups):

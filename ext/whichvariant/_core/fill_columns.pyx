@@ -336,8 +336,8 @@ cdef class ColumnFiller:
 
         ``offsets`` (int32) say where the entries of each row begin among the ``n_entries`` keys and
         values, which are int32, or int64 where ``wide_values``; none of them is missing. Of a
-        repeated key the last counts. False, and nothing done, where the layout's ids do not fit into
-        one table.
+        repeated key the last counts. False, and nothing done, where the ids of the layout do not
+        fit into one table.
         """
         cdef uint32_t n = self.columns.n_rows
         cdef Bits valid = bits_of(validity, offset, n)
@@ -358,7 +358,9 @@ cdef class ColumnFiller:
         try:
             for identifier in self.columns.layout.sticky_ids:
                 encoded = (<str> identifier).encode("utf-8")
-                if number_of_text(&known, <const char *> encoded, <size_t> len(encoded)) == NO_ROOM:
+                number = number_of_text(
+                    &known, <const char *> encoded, <size_t> len(encoded))
+                if number == NO_ROOM:
                     raise MemoryError
             n_known = known.n
             for i, identifier in enumerate(self.columns.layout.sticky_ids):

@@ -150,20 +150,18 @@ class Intake:
     # ---- deciding -----------------------------------------------------------------------------
 
     def evaluate(
-        self, arrays: Arrays | None = None, first_row: int = 0
+        self, arrays: Sequence[Arrays] | None = None, first_row: int = 0
     ) -> tuple[ColumnsResult, ...]:
         """Decide the batch, for each engine, and empty it.
 
-        ``arrays`` are those of a greater result (`arrays_for`), for an only engine: the batch is
+        ``arrays`` has room for more rows than these (`arrays_for`), for each engine: the batch is
         written there, from ``first_row`` on, in whole blocks of 1,024 rows.
         """
-        if arrays is not None and len(self.engines) != 1:
-            raise ValueError("arrays are for one engine")
         table = self._columns.id_table()
-        variants, audiences = (None, None) if arrays is None else arrays
+        rooms = [(None, None)] * len(self.engines) if arrays is None else arrays
         results = tuple(
-            ColumnsResult(engine, *evaluator.evaluate(variants, audiences, first_row), table)
-            for engine, evaluator in zip(self.engines, self._evaluators, strict=True)
+            ColumnsResult(engine, *evaluator.evaluate(*room, first_row), table)
+            for engine, evaluator, room in zip(self.engines, self._evaluators, rooms, strict=True)
         )
         self._columns.clear()
         return results
@@ -242,6 +240,6 @@ def evaluate_tables(
         if arrays is None:
             results += intake.evaluate()
         else:
-            results += intake.evaluate(arrays, first_row)
+            results += intake.evaluate([arrays], first_row)
         first_row += table.num_rows
     return results

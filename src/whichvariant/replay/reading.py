@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichvariant.columns import ColumnsResult, Intake
+from whichvariant.columns.result import arrays_for
 from whichvariant.errors import InputError, SourceError
 from whichvariant.replay.columns_read import dictionary_columns, is_selected
 from whichvariant.replay.formats import Stream, open_stream, reading
@@ -63,7 +64,10 @@ class Watcher(Protocol):
 
 
 class UnitReader:
-    """Reads one unit through ``intake``, and counts what it meets."""
+    """Reads one unit through ``intake``, and counts what it meets.
+
+    With ``reuse`` each batch takes the memory of the results of the one before.
+    """
 
     def __init__(
         self,
@@ -74,6 +78,7 @@ class UnitReader:
         *,
         columns: Callable[[Any], list[str] | None] | None = None,
         keep_data: bool = False,
+        reuse: bool = False,
     ) -> None:
         self.source = source
         self.unit = unit
@@ -85,6 +90,8 @@ class UnitReader:
         self._watcher = watcher
         self._columns = columns
         self._keep_data = keep_data
+        # Memory that is new to the process costs as much as what it takes to fill it.
+        self._arrays = [arrays_for(engine, ROWS) for engine in intake.engines] if reuse else None
 
     def __iter__(self) -> Iterator[Decided]:
         """The batches, in order.
@@ -169,7 +176,7 @@ class UnitReader:
             yield self._decide(b"".join(kept))
 
     def _decide(self, data: bytes) -> Decided:
-        results = self._intake.evaluate()
+        results = self._intake.evaluate(self._arrays)
         return Decided(results, results[0].records, data=data)
 
     def _refuse(self, buffer: bytearray, base: int) -> None:
@@ -275,7 +282,7 @@ class UnitReader:
                 part = table.slice(start, ROWS)
                 first = self.records
                 for offset, accepted in self._accepted(part, first):
-                    results = self._intake.evaluate()
+                    results = self._intake.evaluate(self._arrays)
                     records = results[0].records + np.uint64(first + offset)
                     yield Decided(results, records, table=accepted)
                 self.records += part.num_rows

@@ -162,6 +162,7 @@ class _UnitWork:
                 refusals,
                 columns=self._columns,
                 keep_data=self._stored is not None,
+                reuse=True,
             )
             taken = 0
             firsts = FirstRecords()
