@@ -10,7 +10,7 @@ Memory: buffers belong to the caller and are copied.
 
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
-from libc.string cimport memmove, memset
+from libc.string cimport memcpy, memmove, memset
 
 from whichvariant._core.columns cimport FIRST_TEXT, Column, Columns, StickyChoice, id_units
 from whichvariant._core.json_grammar cimport Scanner, skip_space, skip_value
@@ -38,6 +38,12 @@ cdef struct Bits:
 cdef inline bint is_set(const Bits *bits, size_t i) noexcept nogil:
     i += bits.offset
     return bits.bits == NULL or bits.bits[i >> 3] >> (i & 7) & 1
+
+
+cdef inline uint32_t bit_at(const Bits *bits, size_t i) noexcept nogil:
+    """The same as 0 or 1, for loops whose branches nobody could foresee."""
+    i += bits.offset
+    return 1 if bits.bits == NULL else bits.bits[i >> 3] >> (i & 7) & 1
 
 
 cdef const uint8_t *bytes_of(object buffer, size_t needed) except? NULL:
@@ -194,17 +200,21 @@ cdef class ColumnFiller:
         cdef uint32_t n = self.columns.n_rows
         cdef Bits valid = bits_of(validity, offset, n)
         cdef const int32_t *index = <const int32_t *> bytes_of(indices, 4 * (offset + n)) + offset
-        cdef uint32_t i
-        cdef int64_t last = codes.shape[0] - 1
-        cdef bint wrong = False
+        cdef uint32_t i, at, is_there, is_inside
+        cdef uint32_t last
+        cdef uint32_t wrong = 0
+        cdef const uint32_t *table
+        if not 0 < codes.shape[0] <= 0x7FFFFFFF or codes[codes.shape[0] - 1] != MISSING:
+            raise ValueError("these are no codes of a dictionary")
+        last = <uint32_t> (codes.shape[0] - 1)
+        table = &codes[0]
         with nogil:
             for i in range(n):
-                if not is_set(&valid, i):
-                    target.codes[i] = MISSING
-                elif 0 <= index[i] < last:
-                    target.codes[i] = codes[index[i]]
-                else:
-                    wrong = True
+                at = <uint32_t> index[i]
+                is_there = bit_at(&valid, i)
+                is_inside = at < last
+                wrong |= is_there & (is_inside ^ 1)
+                target.codes[i] = table[at if is_there & is_inside else last]
         if wrong:
             raise ValueError("an index is outside of the dictionary")
 
@@ -214,16 +224,20 @@ cdef class ColumnFiller:
         cdef uint32_t n = self.columns.n_rows
         cdef Bits valid = bits_of(validity, offset, n)
         cdef const double *value = <const double *> bytes_of(values, 8 * (offset + n)) + offset
-        cdef uint32_t i
-        cdef int64_t wrong = -1
+        cdef uint32_t i, is_there
+        cdef uint32_t odd = 0
         with nogil:
+            if n:
+                memcpy(target.numbers, value, n * sizeof(double))
             for i in range(n):
-                target.numbers[i] = value[i]
-                target.codes[i] = NUMBER if is_set(&valid, i) else MISSING
-                if wrong < 0 and target.codes[i] == NUMBER and not isfinite(value[i]):
-                    wrong = i
+                is_there = bit_at(&valid, i)
+                target.codes[i] = MISSING + (NUMBER - MISSING) * is_there
+                odd |= is_there & (isfinite(value[i]) == 0)
         target.has_numbers = 1
-        return wrong
+        for i in range(n if odd else 0):
+            if is_set(&valid, i) and not isfinite(value[i]):
+                return <int64_t> i
+        return -1
 
     def booleans(self, uint32_t column, values, validity, size_t offset):
         """Booleans as bits."""
@@ -231,11 +245,11 @@ cdef class ColumnFiller:
         cdef uint32_t n = self.columns.n_rows
         cdef Bits valid = bits_of(validity, offset, n)
         cdef Bits value = bits_of(values, offset, n)
-        cdef uint32_t i
+        cdef uint32_t i, code
         with nogil:
             for i in range(n):
-                target.codes[i] = (
-                    MISSING if not is_set(&valid, i) else TRUE if is_set(&value, i) else FALSE)
+                code = FALSE + (TRUE - FALSE) * bit_at(&value, i)
+                target.codes[i] = MISSING + (code - MISSING) * bit_at(&valid, i)
 
     def objects(self, uint32_t column, validity, size_t offset):
         """Objects, of which rules see no more than that they are."""
@@ -343,18 +357,22 @@ cdef class ColumnFiller:
         cdef Bits valid = bits_of(validity, offset, n)
         cdef const int32_t *starts = (
             <const int32_t *> bytes_of(offsets, 4 * (offset + n + 1)) + offset)
-        cdef Texts keys = texts_of(key_offsets, key_data, key_offset, n_entries, wide_keys)
         cdef const uint8_t *numbers = bytes_of(
             values, (value_offset + n_entries) * (8 if wide_values else 4))
+        cdef Texts keys
         cdef TextPool known
         cdef uint32_t i, n_known, number
-        cdef size_t k
+        cdef size_t k, first
         cdef int64_t start, value
         cdef bint failed = False
         memset(&known, 0, sizeof(known))
         for i in range(n):
             if starts[i] < 0 or starts[i + 1] < starts[i] or <size_t> starts[i + 1] > n_entries:
                 raise ValueError("offsets of choices are out of order")
+        # Of keys and values there may be many more than these rows have.
+        first = <size_t> starts[0]
+        keys = texts_of(
+            key_offsets, key_data, key_offset + first, <size_t> starts[n] - first, wide_keys)
         try:
             for identifier in self.columns.layout.sticky_ids:
                 encoded = (<str> identifier).encode("utf-8")
@@ -373,9 +391,10 @@ cdef class ColumnFiller:
                     if not is_set(&valid, i):
                         continue
                     for k in range(<size_t> starts[i], <size_t> starts[i + 1]):
-                        start = text_at(&keys, k)
+                        start = text_at(&keys, k - first)
                         number = find_text(
-                            &known, keys.data + start, <size_t> (text_at(&keys, k + 1) - start))
+                            &known, keys.data + start,
+                            <size_t> (text_at(&keys, k - first + 1) - start))
                         if number == NO_ROOM:
                             continue
                         if wide_values:
