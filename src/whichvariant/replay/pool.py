@@ -1,4 +1,4 @@
-"""Workers: this process alone, or several processes that share nothing but their progress."""
+"""Workers: this process alone, or with others that share nothing but their progress."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Self
 
 from whichvariant.errors import ReplayError
 from whichvariant.replay.batches import Keys
-from whichvariant.replay.work import Job, Worker
+from whichvariant.replay.work import Job, Stopped, Worker
 
 Tick = Callable[[int, int], None]
 """Called with the records and bytes read so far."""
@@ -63,6 +63,17 @@ class _Shared:
         return bool(self._cells[0])
 
 
+class _Here(_Shared):
+    """The part of this process among others, which it looks after between its batches."""
+
+    def __init__(self, cells: Any, place: int, look: Callable[[], bool]) -> None:
+        super().__init__(cells, place)
+        self._look = look
+
+    def must_stop(self) -> bool:
+        return self._look()
+
+
 def run_tasks(job: Job, tasks: Sequence[Task], workers: int, tick: Tick) -> None:
     """Do all of ``tasks``; the parts are on disk then.
 
@@ -84,21 +95,39 @@ def run_tasks(job: Job, tasks: Sequence[Task], workers: int, tick: Tick) -> None
     # Not forked: threads of this process, Arrow's for one, would leave their locks behind.
     context = multiprocessing.get_context("spawn")
     cells = context.RawArray("q", 1 + 2 * workers)
-    places = context.Value("i", 0)
+    places = context.Value("i", 1)
     with (
         _Interrupts() as interrupts,
         ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_begin, initargs=(job, cells, places)
+            workers - 1, mp_context=context, initializer=_begin, initargs=(job, cells, places)
         ) as pool,
     ):
         try:
-            futures: set[Future[None]] = {
-                pool.submit(_do, unit, excluded) for unit, excluded in tasks
-            }
-            while futures:
-                done, futures = wait(futures, _TICK_S, FIRST_COMPLETED)
+            tasks_of = {pool.submit(_do, *task): task for task in tasks}
+            futures = set(tasks_of)
+
+            def look() -> bool:
+                """Whether some worker came to grief."""
                 interrupts.check()
                 tick(sum(cells[1::2]), sum(cells[2::2]))
+                return any(
+                    future.done() and not future.cancelled() and future.exception() is not None
+                    for future in futures
+                )
+
+            # One of the workers is this process: it has work to do before another has started.
+            # The others begin at the front, so this one takes from the back.
+            here = Worker(job, _Here(cells, 0, look))
+            for future in reversed(tasks_of):
+                if future.cancel():
+                    futures.discard(future)
+                    try:
+                        here.run(*tasks_of[future])
+                    except Stopped:
+                        break
+            while futures:
+                done, futures = wait(futures, _TICK_S, FIRST_COMPLETED)
+                look()
                 for future in done:
                     future.result()
         except BrokenProcessPool as error:
