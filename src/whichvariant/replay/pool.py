@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ Tick = Callable[[int, int], None]
 """Called with the records and bytes read so far."""
 
 _TICK_S = 0.1
+_CLAIM_S = 10.0
 _MOST_WORKERS = 256
 
 Task = tuple[int, Mapping[int, Keys]]
@@ -96,15 +98,18 @@ def run_tasks(job: Job, tasks: Sequence[Task], workers: int, tick: Tick) -> None
     context = multiprocessing.get_context("spawn")
     cells = context.RawArray("q", 1 + 2 * workers)
     places = context.Value("i", 1)
+    claims = context.Array("b", len(tasks))
     with (
         _Interrupts() as interrupts,
         ProcessPoolExecutor(
-            workers - 1, mp_context=context, initializer=_begin, initargs=(job, cells, places)
+            workers - 1,
+            mp_context=context,
+            initializer=_begin,
+            initargs=(job, cells, places, claims),
         ) as pool,
     ):
         try:
-            tasks_of = {pool.submit(_do, *task): task for task in tasks}
-            futures = set(tasks_of)
+            futures = {pool.submit(_do, number, *task) for number, task in enumerate(tasks)}
 
             def look() -> bool:
                 """Whether some worker came to grief."""
@@ -118,13 +123,10 @@ def run_tasks(job: Job, tasks: Sequence[Task], workers: int, tick: Tick) -> None
             # One of the workers is this process: it has work to do before another has started.
             # The others begin at the front, so this one takes from the back.
             here = Worker(job, _Here(cells, 0, look))
-            for future in reversed(tasks_of):
-                if future.cancel():
-                    futures.discard(future)
-                    try:
-                        here.run(*tasks_of[future])
-                    except Stopped:
-                        break
+            with suppress(Stopped):
+                for number in reversed(range(len(tasks))):
+                    if _claim(claims, number):
+                        here.run(*tasks[number])
             while futures:
                 done, futures = wait(futures, _TICK_S, FIRST_COMPLETED)
                 look()
@@ -183,18 +185,35 @@ class _Interrupts:
 
 
 _worker: Worker | None = None
+_claims: Any = None
 
 
-def _begin(job: Job, cells: Any, places: Any) -> None:
+def _begin(job: Job, cells: Any, places: Any, claims: Any) -> None:
     """Set a worker process up. Interrupts are for the process that started it to handle."""
-    global _worker  # noqa: PLW0603  # a pool has no other place for what its workers keep
+    global _worker, _claims  # noqa: PLW0603  # a pool has no other place for what its workers keep
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with places.get_lock():
         place = places.value
         places.value += 1
     _worker = Worker(job, _Shared(cells, place))
+    _claims = claims
 
 
-def _do(unit: int, excluded: Mapping[int, Keys]) -> None:
+def _claim(claims: Any, number: int) -> bool:
+    """Whether a task is the caller's to do. A pool hands tasks out too early to tell by that."""
+    lock = claims.get_lock()
+    if not lock.acquire(timeout=_CLAIM_S):
+        # Whoever holds it was killed at this very moment, of which the pool will tell.
+        return False
+    try:
+        mine = not claims[number]
+        claims[number] = 1
+    finally:
+        lock.release()
+    return mine
+
+
+def _do(number: int, unit: int, excluded: Mapping[int, Keys]) -> None:
     assert _worker is not None
-    _worker.run(unit, excluded)
+    if _claim(_claims, number):
+        _worker.run(unit, excluded)
