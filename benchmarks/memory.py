@@ -34,6 +34,7 @@ from whichvariant.replay import replay
 
 MILLION = 1_000_000
 SAMPLES_EACH_S = 10
+POINTS = 200  # of a line of the figure
 
 
 def engines(name: str) -> tuple[Engine, Engine]:
@@ -120,7 +121,8 @@ def draw(found: dict[int, dict[str, Any]], path: str, workload: str) -> None:
 
     figure, axes = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
     for millions, result in found.items():
-        _, records, own, of_files = np.array(result["seen"]).T
+        step = 1 + len(result["seen"]) // POINTS
+        _, records, own, of_files = np.array(result["seen"][::step]).T
         (line,) = axes.plot(
             records / 1e6, own / 2**20, label=f"{millions} million, memory of its own"
         )
