@@ -20,6 +20,7 @@ from whichvariant.compiler import (
     sticky_experiences,
     unpack_program,
 )
+from whichvariant.compiler.compilation import Numbering
 from whichvariant.contracts import Configuration, Finding, Scheme
 from whichvariant.errors import EventError, ProfileError, ProgramError, WhichVariantError
 from whichvariant.explanation import Explanation, ProgramListing
@@ -79,6 +80,7 @@ class Engine(Evaluator):
         self._tables = tables
         self._digest = digest
         self._pages: dict[Any, Page] = {}
+        self._numbering: Numbering | None = None
 
     # ---- making one ---------------------------------------------------------------------------
 
@@ -426,7 +428,15 @@ class Engine(Evaluator):
         trace = self.trace(
             profile, device=device, events=events, counts=counts, audiences=audiences, now=now
         )
-        return Explanation(self.configuration, profile, trace, given=audiences == "given")
+        if self._numbering is None:
+            self._numbering = Numbering(self.configuration)
+        return Explanation(
+            self.configuration,
+            profile,
+            trace,
+            given=audiences == "given",
+            numbering=self._numbering,
+        )
 
     def explain_program(self) -> ProgramListing:
         """The compiled program, readable: slots and leaves, decision graphs, thresholds."""

@@ -42,9 +42,10 @@ class Explanation:
         trace: Mapping[str, Any],
         *,
         given: bool,
+        numbering: Numbering,
     ) -> None:
         self._configuration = configuration
-        self._numbering = Numbering(configuration)
+        self._numbering = numbering
         self._audience_numbers = {
             audience.id: number for number, audience in enumerate(configuration.audiences)
         }
@@ -55,11 +56,7 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """The whole explanation as a JSON object."""
-        selection = self._trace["selection"]
-        records = {record["experienceId"]: record for record in selection.experiences}
-        changes: dict[str, list[Any]] = {}
-        for change in selection.changes:
-            changes.setdefault(change["meta"]["experienceId"], []).append(change)
+        records, changes = self._selected()
         return {
             "stableId": self._stable_id,
             "scheme": self._configuration.scheme,
@@ -74,6 +71,31 @@ class Explanation:
                 for number, experience in enumerate(self._configuration.experiences)
             ],
         }
+
+    def experience_part(self, identifier: str) -> dict[str, Any] | None:
+        """What `to_dict` has about one experience, and in place of its audience's id and answer all
+        that is there about the audience: None for everyone. None for an unknown experience.
+        """
+        experiences = self._configuration.experiences
+        number = next((n for n, one in enumerate(experiences) if one.id == identifier), None)
+        if number is None:
+            return None
+        experience = experiences[number]
+        part = self._experience(number, experience, *self._selected())
+        audience = None
+        if experience.audience is not None:
+            place = self._audience_numbers[experience.audience]
+            audience = self._audience(place, self._configuration.audiences[place])
+        return {**part, "audience": audience}
+
+    def _selected(self) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+        """Records and changes of the selection, by experience."""
+        selection = self._trace["selection"]
+        records = {record["experienceId"]: record for record in selection.experiences}
+        changes: dict[str, list[Any]] = {}
+        for change in selection.changes:
+            changes.setdefault(change["meta"]["experienceId"], []).append(change)
+        return records, changes
 
     def __str__(self) -> str:
         return "\n".join(_explanation_lines(self.to_dict()))

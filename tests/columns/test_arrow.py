@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
+from random import Random
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -16,7 +18,7 @@ from columns.profiles_of import plain_document, plain_profiles, read, storefront
 from columns.test_columns_equal_one import digest_of, window_document
 from whichvariant import Engine
 from whichvariant._core.fill_columns import ColumnFiller
-from whichvariant.columns import Intake
+from whichvariant.columns import ColumnsResult, Intake
 from whichvariant.errors import EventError, ProfileError
 
 PROFILES = plain_profiles(700, seed=12)
@@ -117,6 +119,64 @@ def test_every_shape(table: pa.Table, threads: int) -> None:
         ])
     )  # fmt: skip
     assert engine.select_columns(large, threads=threads).digest() == digest
+
+
+@pytest.mark.parametrize("kind", [pa.int32(), pa.int64()])
+@pytest.mark.parametrize("keys", [pa.string(), pa.large_string()])
+def test_choices_in_maps_are_read_as_in_any_other_shape(
+    kind: pa.DataType, keys: pa.DataType
+) -> None:
+    engine, _ = storefront()
+    known = [one.id for one in engine.configuration.experiences if one.sticky]
+    assert len(known) > 1
+    random = Random(5)
+    rows = []
+    for number in range(900):
+        pairs = [
+            (random.choice([*known, "unknown", ""]), random.choice([0, 1, 1, 2, -1, 2**31 - 1]))
+            for _ in range(random.randrange(6))
+        ]
+        rows.append(None if number % 7 == 0 else pairs)
+    ids = pa.array([f"visitor-{number}" for number in range(900)])
+    plain = pa.array(rows, pa.map_(keys, kind))
+    # Of doubles no short cut knows anything.
+    other = pa.array(rows, pa.map_(keys, pa.float64()))
+    for start, stop in ((0, 900), (1, 900), (450, 451), (449, 900)):
+        found, wanted = (
+            engine.select_columns(
+                pa.record_batch({"stableId": ids, "stickyVariants": choices}).slice(
+                    start, stop - start
+                )
+            )
+            for choices in (plain, other)
+        )
+        assert found.digest() == wanted.digest()
+        assert len(found.sticky[0]) or stop - start == 1
+        for mine, theirs in zip(found.sticky, wanted.sticky, strict=True):
+            assert mine.tolist() == theirs.tolist()
+        assert found.drawn.tolist() == wanted.drawn.tolist()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(
+    "sizes", [[1024, 2048, 5], [1024, 1024], [16_384, 100], [100, 1024, 1024], [40_000], [0, 1024]]
+)
+def test_batches_side_by_side_and_one_by_one(threads: int, sizes: list[int]) -> None:
+    engine, _ = storefront()
+    profiles = (PROFILES * (sum(sizes) // len(PROFILES) + 1))[: sum(sizes)]
+    profiles = [{**one, "stableId": f"visitor-{row}"} for row, one in enumerate(profiles)]
+    column = pa.array([one["stableId"] for one in profiles])
+    plans = pa.array([one.get("traits", {}).get("plan") for one in profiles])
+    batch = pa.record_batch({"stableId": column, "traits.plan": plans})
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    parts = [batch.slice(start, size) for start, size in zip(starts, sizes, strict=True)]
+    found = engine.select_columns(parts, threads=threads)
+    results = [engine.select_columns(batch.slice(at, 333)) for at in range(0, len(column), 333)]
+    assert found.digest() == ColumnsResult.add_digests(*(part.digest() for part in results))
+    assert (found.variants == np.concatenate([one.variants for one in results], axis=1)).all()
+    joined = ColumnsResult.join(results)
+    assert (found.audiences == joined.audiences).all()
+    assert found.stable_ids() == joined.stable_ids()
 
 
 def test_slices_begin_anywhere() -> None:

@@ -1,4 +1,4 @@
-"""Keys of visitors, and pairs of indices counted with samples."""
+"""Keys of visitors, and what they are shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from whichvariant._core.visitors import VisitorSet, count_shown, tally, visitor_keys
+from whichvariant._core.visitors import VisitorSet, count_shown, visitor_keys
 
 
 def test_keys_are_xxh64_with_two_seeds():
@@ -26,50 +26,6 @@ def test_unsound_ids_are_refused():
     for starts in ([0, 5], [0, 3, 2], []):
         with pytest.raises(ValueError, match=r"ids|start"):
             visitor_keys(np.array(starts, np.uint64), ids)
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-@pytest.mark.parametrize(("n_before", "n_after"), [(2, 3), (3, 2), (0, 2), (2, 0), (4, 4)])
-def test_pairs_moves_and_samples(kind, n_before, n_after):
-    random = np.random.default_rng(n_before * 10 + n_after)
-    absent = np.iinfo(kind).max
-    n, n_samples = 500, 3
-    before = random.choice([*range(n_before), absent], n).astype(kind)
-    after = random.choice([*range(n_after), absent], n).astype(kind)
-    keys = random.integers(0, 1 << 63, n, np.uint64)
-    shape = (n_before + 1, n_after + 1)
-    counts = np.zeros(shape, np.int64)
-    smallest = np.full((*shape, n_samples), np.iinfo(np.uint64).max, np.uint64)
-    rows = np.full((*shape, n_samples), -1, np.int64)
-    moved = np.zeros(n, np.uint8)
-    for half in (slice(0, 250), slice(250, 500)):
-        marks = np.zeros(250, np.uint8)
-        tally(before[half], after[half], keys[half], counts, smallest, rows, marks)
-        moved[half] = marks
-    wanted = Counter(
-        (min(int(b), n_before), min(int(a), n_after)) for b, a in zip(before, after, strict=True)
-    )
-    assert {place: counts[place] for place in np.ndindex(shape) if counts[place]} == wanted
-    assert moved.tolist() == (before != after).tolist()
-    for place in np.ndindex(shape):
-        inside = [
-            int(keys[row])
-            for row in range(n)
-            if (min(int(before[row]), n_before), min(int(after[row]), n_after)) == place
-        ]
-        assert [int(key) for key in smallest[place] if key < 1 << 63] == sorted(inside)[:n_samples]
-
-
-def test_shapes_have_to_agree():
-    column = np.zeros(4, np.uint8)
-    keys = np.zeros(4, np.uint64)
-    counts = np.zeros((2, 2), np.int64)
-    smallest = np.zeros((2, 2, 1), np.uint64)
-    rows = np.zeros((2, 2, 1), np.int64)
-    with pytest.raises(ValueError, match="row"):
-        tally(column, column[:3], keys, counts, smallest, rows, column)
-    with pytest.raises(ValueError, match="shape"):
-        tally(column, column, keys, counts, smallest[:1], rows, column)
 
 
 def test_a_set_of_keys():

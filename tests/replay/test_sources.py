@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from replay.conftest import NOW_MS, REPOSITORY
 from whichvariant.cli.main import cli
 from whichvariant.errors import SourceError
-from whichvariant.replay import Source, replay
+from whichvariant.replay import Source, explaining, replay, sources
+from whichvariant.replay.first_records import FirstRecords
 from whichvariant.replay.formats import detect
 
 COUNT = 1200
@@ -63,6 +64,50 @@ def test_every_format_gives_the_same(generated, expected, old, new, name):
                             if side:
                                 side["audience"] = None
     assert found == wanted
+
+
+def test_parquet_is_divided_by_rows_too(generated, expected, tmp_path, *, old, new, monkeypatch):
+    path = tmp_path / "groups.parquet"
+    pq.write_table(pq.read_table(generated / "visitors.parquet"), path, row_group_size=50)
+    assert len(Source.of(path).units) == 1
+    monkeypatch.setattr(sources, "UNIT_ROWS", 100)
+    source = Source.of(path)
+    assert [unit.start for unit in source.units] == list(range(0, COUNT // 50, 2))
+    assert replay(old, new, source, now=NOW_MS, workers=2).digest == expected.digest
+    monkeypatch.setattr(sources, "UNIT_ROWS", 1)
+    assert len(Source.of(path).units) == COUNT // 50
+    monkeypatch.setattr(sources, "_MOST_BY_ROWS", 3)
+    assert len(Source.of(path).units) == 3
+
+
+@pytest.mark.parametrize("name", ["parquet", "arrow", "arrows.gz", "ndjson"])
+def test_samples_of_tables_are_explained_without_reading_again(
+    generated, *, old, new, monkeypatch, name
+):
+    source = generated / f"visitors.{name}"
+    wanted = replay(old, new, source, now=NOW_MS, workers=1).to_dict()["experiences"]
+    assert any(
+        sample["explanation"]
+        for one in wanted
+        for cell in one["cells"]
+        for sample in cell["samples"]
+    )
+    read = []
+    again = explaining._records
+
+    def records(*arguments):
+        read.append(arguments)
+        return again(*arguments)
+
+    monkeypatch.setattr(explaining, "_records", records)
+    found = replay(old, new, source, now=NOW_MS, workers=1).to_dict()["experiences"]
+    assert found == wanted
+    assert bool(read) == (name == "ndjson")
+    # What was not kept is read.
+    monkeypatch.setattr(FirstRecords, "packed", lambda self, wanted: {})
+    found = replay(old, new, source, now=NOW_MS, workers=1).to_dict()["experiences"]
+    assert found == wanted
+    assert read
 
 
 @pytest.mark.parametrize("name", NAMES)

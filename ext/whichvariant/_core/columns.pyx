@@ -216,11 +216,9 @@ cdef class Columns:
         the UTF-8 of all (bytes), and the records that the rows were in their source (uint64).
         """
         cdef uint64_t[::1] view
-        cdef uint32_t i
         starts = np.empty(self.n_rows + 1, np.uint64)
         view = starts
-        for i in range(self.n_rows + 1):
-            view[i] = self.id_starts[i]
+        memcpy(&view[0], self.id_starts, (<size_t> self.n_rows + 1) * sizeof(uint64_t))
         records = np.empty(self.n_rows, np.uint64)
         if self.n_rows:
             view = records

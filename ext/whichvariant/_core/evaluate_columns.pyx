@@ -6,7 +6,7 @@ each experience is drawn for everyone its audience holds. Comparisons, threshold
 hash are the program's own, as in the driver for one profile (evaluate_one.pyx).
 
 Memory: a `ColumnEvaluator` owns masks and room for a block; one thread at a time uses it. Answers
-are NumPy arrays, made for each batch.
+are NumPy arrays, made for each batch unless the caller brings some.
 """
 # cython: language_level=3
 
@@ -108,8 +108,16 @@ cdef class ColumnEvaluator:
         """What stands for "no record" among variants: 255, or 65,535 where 255 is an index."""
         return 0xFFFF if self._wide else 0xFF
 
-    def evaluate(self):
+    def evaluate(self, variants=None, audiences=None, Py_ssize_t first_row=0):
         """Decide for every row of the columns' batch.
+
+        Parameters
+        ----------
+        variants, audiences
+            Arrays for many batches to write into, of the types below, C-contiguous and in one
+            piece; by default arrays of their own. A batch writes whole blocks of 1,024 rows.
+        first_row
+            Where the batch begins in them, at the start of a block.
 
         Returns
         -------
@@ -124,40 +132,54 @@ cdef class ColumnEvaluator:
         cdef uint32_t n = self.columns.n_rows
         cdef size_t room = (<size_t> n + BLOCK - 1) // BLOCK * BLOCK
         cdef size_t n_words = room // 64
+        cdef size_t stride, word_stride, e, width
         cdef uint32_t n_audiences = self.program.n_audiences
         cdef uint32_t n_experiences = self.program.n_experiences
         cdef uint64_t[:, ::1] bits
         cdef uint8_t[:, ::1] narrow
         cdef uint16_t[:, ::1] broad
         cdef uint32_t[:, ::1] held
-        cdef void *variants = NULL
-        cdef uint64_t *audiences = NULL
+        cdef uint8_t *out = NULL
+        cdef uint64_t *out_bits = NULL
         cdef uint32_t n_held = 0
         cdef int failed = 0
-        audience_array = np.zeros((n_audiences, n_words), np.uint64)
-        variant_array = np.full(
-            (n_experiences, room), self.absent, np.uint16 if self._wide else np.uint8)
+        if variants is None:
+            variants = np.empty((n_experiences, room), np.uint16 if self._wide else np.uint8)
+        if audiences is None:
+            audiences = np.zeros((n_audiences, n_words), np.uint64)
+        if (first_row < 0 or first_row % BLOCK
+                or variants.shape[0] != n_experiences or audiences.shape[0] != n_audiences
+                or <Py_ssize_t> variants.shape[1] < first_row + <Py_ssize_t> room
+                or <Py_ssize_t> audiences.shape[1] < (first_row + n + 63) // 64):
+            raise ValueError("there is no room for this batch")
         held_array = np.empty((self.columns.n_sticky, 4), np.uint32)
         self._masks.learn(self.columns)
-        bits = audience_array
         held = held_array
+        stride = <size_t> variants.shape[1]
+        word_stride = <size_t> audiences.shape[1]
+        width = 2 if self._wide else 1
         if n and n_audiences:
-            audiences = &bits[0, 0]
+            bits = audiences
+            out_bits = &bits[0, first_row // 64]
         if n and n_experiences:
             if self._wide:
-                broad = variant_array
-                variants = &broad[0, 0]
+                broad = variants
+                out = <uint8_t *> &broad[0, first_row]
             else:
-                narrow = variant_array
-                variants = &narrow[0, 0]
+                narrow = variants
+                out = &narrow[0, first_row]
         if n:
             with nogil:
-                failed = self._run(n, audiences, n_words, variants, room)
+                for e in range(n_experiences):
+                    memset(out + e * stride * width, 255, room * width)
+                failed = self._run(n, out_bits, word_stride, out, stride)
                 if not failed and self.columns.n_sticky:
-                    n_held = self._hold(&held[0, 0], variants, room)
+                    n_held = self._hold(&held[0, 0], out, stride)
         if failed:
             raise MemoryError
-        return (variant_array[:, :n], audience_array[:, :(n + 63) // 64], held_array[:n_held])
+        return (
+            variants[:, first_row:first_row + n],
+            audiences[:, first_row // 64:(first_row + n + 63) // 64], held_array[:n_held])
 
     cdef int _run(
         self, uint32_t n, uint64_t *audiences, size_t n_words, void *variants, size_t room,

@@ -10,17 +10,24 @@ Memory: buffers belong to the caller and are copied.
 
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy, memmove, memset
 
-from whichvariant._core.columns cimport FIRST_TEXT, Column, Columns, id_units
+from whichvariant._core.columns cimport FIRST_TEXT, Column, Columns, StickyChoice, id_units
 from whichvariant._core.json_grammar cimport Scanner, skip_space, skip_value
 from whichvariant._core.predicates cimport FALSE, MISSING, NUMBER, OBJECT, TRUE
 from whichvariant._core.shredder cimport FAILED, TAKEN, Envelope, Fate, Shredder, read_part
-from whichvariant._core.text_pool cimport NO_ROOM, number_of_text
+from whichvariant._core.text_pool cimport (
+    NO_ROOM, TextPool, find_text, free_pool, number_of_text,
+)
 
 import numpy as np
 
 cdef extern from "text.h" nogil:
     size_t wv_utf8_error(const char *text, size_t n)
+
+
+# No experience has an index of this size.
+cdef int64_t NO_INDEX = 1 << 30
 
 
 cdef struct Bits:
@@ -31,6 +38,12 @@ cdef struct Bits:
 cdef inline bint is_set(const Bits *bits, size_t i) noexcept nogil:
     i += bits.offset
     return bits.bits == NULL or bits.bits[i >> 3] >> (i & 7) & 1
+
+
+cdef inline uint32_t bit_at(const Bits *bits, size_t i) noexcept nogil:
+    """The same as 0 or 1, for loops whose branches nobody could foresee."""
+    i += bits.offset
+    return 1 if bits.bits == NULL else bits.bits[i >> 3] >> (i & 7) & 1
 
 
 cdef const uint8_t *bytes_of(object buffer, size_t needed) except? NULL:
@@ -73,19 +86,25 @@ cdef Texts texts_of(object offsets, object data, size_t offset, size_t n, bint w
     texts.narrow = NULL if wide else <const int32_t *> start + offset
     texts.wide = <const int64_t *> start + offset if wide else NULL
     texts.data = NULL if data is None else <const char *> bytes_of(data, 0)
-    low = text_at(&texts, 0)
-    if low < 0 or low > size:
+    cdef bint ordered = True
+    with nogil:
+        low = text_at(&texts, 0)
+        if low < 0 or low > size:
+            ordered = False
+        else:
+            for i in range(n):
+                high = text_at(&texts, i + 1)
+                if high < low or high > size:
+                    ordered = False
+                    break
+                low = high
+        texts.stop = low
+        texts.sound = True
+        if ordered and low > text_at(&texts, 0):
+            i = <size_t> (low - text_at(&texts, 0))
+            texts.sound = wv_utf8_error(texts.data + text_at(&texts, 0), i) == i
+    if not ordered:
         raise ValueError("offsets of texts are out of order")
-    texts.sound = True
-    for i in range(n):
-        high = text_at(&texts, i + 1)
-        if high < low or high > size:
-            raise ValueError("offsets of texts are out of order")
-        low = high
-    texts.stop = low
-    i = <size_t> (low - text_at(&texts, 0))
-    if i:
-        texts.sound = wv_utf8_error(texts.data + text_at(&texts, 0), i) == i
     return texts
 
 
@@ -181,17 +200,21 @@ cdef class ColumnFiller:
         cdef uint32_t n = self.columns.n_rows
         cdef Bits valid = bits_of(validity, offset, n)
         cdef const int32_t *index = <const int32_t *> bytes_of(indices, 4 * (offset + n)) + offset
-        cdef uint32_t i
-        cdef int64_t last = codes.shape[0] - 1
-        cdef bint wrong = False
+        cdef uint32_t i, at, is_there, is_inside
+        cdef uint32_t last
+        cdef uint32_t wrong = 0
+        cdef const uint32_t *table
+        if not 0 < codes.shape[0] <= 0x7FFFFFFF or codes[codes.shape[0] - 1] != MISSING:
+            raise ValueError("these are no codes of a dictionary")
+        last = <uint32_t> (codes.shape[0] - 1)
+        table = &codes[0]
         with nogil:
             for i in range(n):
-                if not is_set(&valid, i):
-                    target.codes[i] = MISSING
-                elif 0 <= index[i] < last:
-                    target.codes[i] = codes[index[i]]
-                else:
-                    wrong = True
+                at = <uint32_t> index[i]
+                is_there = bit_at(&valid, i)
+                is_inside = at < last
+                wrong |= is_there & (is_inside ^ 1)
+                target.codes[i] = table[at if is_there & is_inside else last]
         if wrong:
             raise ValueError("an index is outside of the dictionary")
 
@@ -201,16 +224,20 @@ cdef class ColumnFiller:
         cdef uint32_t n = self.columns.n_rows
         cdef Bits valid = bits_of(validity, offset, n)
         cdef const double *value = <const double *> bytes_of(values, 8 * (offset + n)) + offset
-        cdef uint32_t i
-        cdef int64_t wrong = -1
+        cdef uint32_t i, is_there
+        cdef uint32_t odd = 0
         with nogil:
+            if n:
+                memcpy(target.numbers, value, n * sizeof(double))
             for i in range(n):
-                target.numbers[i] = value[i]
-                target.codes[i] = NUMBER if is_set(&valid, i) else MISSING
-                if wrong < 0 and target.codes[i] == NUMBER and not isfinite(value[i]):
-                    wrong = i
+                is_there = bit_at(&valid, i)
+                target.codes[i] = MISSING + (NUMBER - MISSING) * is_there
+                odd |= is_there & (isfinite(value[i]) == 0)
         target.has_numbers = 1
-        return wrong
+        for i in range(n if odd else 0):
+            if is_set(&valid, i) and not isfinite(value[i]):
+                return <int64_t> i
+        return -1
 
     def booleans(self, uint32_t column, values, validity, size_t offset):
         """Booleans as bits."""
@@ -218,10 +245,11 @@ cdef class ColumnFiller:
         cdef uint32_t n = self.columns.n_rows
         cdef Bits valid = bits_of(validity, offset, n)
         cdef Bits value = bits_of(values, offset, n)
-        cdef uint32_t i
-        for i in range(n):
-            target.codes[i] = (
-                MISSING if not is_set(&valid, i) else TRUE if is_set(&value, i) else FALSE)
+        cdef uint32_t i, code
+        with nogil:
+            for i in range(n):
+                code = FALSE + (TRUE - FALSE) * bit_at(&value, i)
+                target.codes[i] = MISSING + (code - MISSING) * bit_at(&valid, i)
 
     def objects(self, uint32_t column, validity, size_t offset):
         """Objects, of which rules see no more than that they are."""
@@ -229,8 +257,9 @@ cdef class ColumnFiller:
         cdef uint32_t n = self.columns.n_rows
         cdef Bits valid = bits_of(validity, offset, n)
         cdef uint32_t i
-        for i in range(n):
-            target.codes[i] = OBJECT if is_set(&valid, i) else MISSING
+        with nogil:
+            for i in range(n):
+                target.codes[i] = OBJECT if is_set(&valid, i) else MISSING
 
     def stable_ids(self, offsets, data, validity, size_t offset, bint wide):
         """Stable ids. ``(row, reason)`` of the first that is none, or None."""
@@ -241,19 +270,30 @@ cdef class ColumnFiller:
         cdef int64_t start
         cdef size_t length
         cdef bint ascii
-        for i in range(n):
-            if not is_set(&valid, i):
-                return i, "missing"
-            start = text_at(&texts, i)
-            length = <size_t> (text_at(&texts, i + 1) - start)
-            if not is_utf8(&texts, start, length):
-                return i, "not UTF-8"
-            if id_units(texts.data + start, length, &ascii) < 0:
-                return i, "longer than 65536 UTF-16 code units"
-            self.columns.all_ascii = self.columns.all_ascii and ascii
-            if self.columns.put_id(i, texts.data + start, length) < 0:
-                raise MemoryError
-        return None
+        cdef const char *why = NULL
+        cdef bint failed = False
+        cdef bint all_ascii = self.columns.all_ascii
+        with nogil:
+            for i in range(n):
+                if not is_set(&valid, i):
+                    why = "missing"
+                    break
+                start = text_at(&texts, i)
+                length = <size_t> (text_at(&texts, i + 1) - start)
+                if not is_utf8(&texts, start, length):
+                    why = "not UTF-8"
+                    break
+                if id_units(texts.data + start, length, &ascii) < 0:
+                    why = "longer than 65536 UTF-16 code units"
+                    break
+                all_ascii = all_ascii and ascii
+                if self.columns.put_id(i, texts.data + start, length) < 0:
+                    failed = True
+                    break
+        self.columns.all_ascii = all_ascii
+        if failed:
+            raise MemoryError
+        return None if why == NULL else (i, why.decode("ascii"))
 
     def merge(self, uint32_t row, bytes before not None, bytes value not None,
               bytes after not None):
@@ -301,6 +341,96 @@ cdef class ColumnFiller:
             before = rows[i]
             if self.columns.put_sticky(rows[i], experiences[i], indices[i]) < 0:
                 raise MemoryError
+
+    def map_choices(
+        self, offsets, validity, size_t offset, key_offsets, key_data, size_t key_offset,
+        bint wide_keys, values, size_t value_offset, bint wide_values, size_t n_entries,
+    ):
+        """Sticky choices of maps from texts to integers, row by row.
+
+        ``offsets`` (int32) say where the entries of each row begin among the ``n_entries`` keys and
+        values, which are int32, or int64 where ``wide_values``; none of them is missing. Of a
+        repeated key the last counts. False, and nothing done, where the ids of the layout do not
+        fit into one table.
+        """
+        cdef uint32_t n = self.columns.n_rows
+        cdef Bits valid = bits_of(validity, offset, n)
+        cdef const int32_t *starts = (
+            <const int32_t *> bytes_of(offsets, 4 * (offset + n + 1)) + offset)
+        cdef const uint8_t *numbers = bytes_of(
+            values, (value_offset + n_entries) * (8 if wide_values else 4))
+        cdef Texts keys
+        cdef TextPool known
+        cdef uint32_t i, n_known, number
+        cdef size_t k, first
+        cdef int64_t start, value
+        cdef bint failed = False
+        memset(&known, 0, sizeof(known))
+        for i in range(n):
+            if starts[i] < 0 or starts[i + 1] < starts[i] or <size_t> starts[i + 1] > n_entries:
+                raise ValueError("offsets of choices are out of order")
+        # Of keys and values there may be many more than these rows have.
+        first = <size_t> starts[0]
+        keys = texts_of(
+            key_offsets, key_data, key_offset + first, <size_t> starts[n] - first, wide_keys)
+        try:
+            for identifier in self.columns.layout.sticky_ids:
+                encoded = (<str> identifier).encode("utf-8")
+                number = number_of_text(
+                    &known, <const char *> encoded, <size_t> len(encoded))
+                if number == NO_ROOM:
+                    raise MemoryError
+            n_known = known.n
+            for i, identifier in enumerate(self.columns.layout.sticky_ids):
+                encoded = (<str> identifier).encode("utf-8")
+                if find_text(&known, <const char *> encoded, <size_t> len(encoded)) != i:
+                    # A search gives up where very many texts crowd one place.
+                    return False
+            with nogil:
+                for i in range(n if n_known else 0):
+                    if not is_set(&valid, i):
+                        continue
+                    for k in range(<size_t> starts[i], <size_t> starts[i + 1]):
+                        start = text_at(&keys, k - first)
+                        number = find_text(
+                            &known, keys.data + start,
+                            <size_t> (text_at(&keys, k - first + 1) - start))
+                        if number == NO_ROOM:
+                            continue
+                        if wide_values:
+                            value = (<const int64_t *> numbers)[value_offset + k]
+                        else:
+                            value = (<const int32_t *> numbers)[value_offset + k]
+                        if value < 0 or value >= NO_INDEX:
+                            value = -1
+                        if self._put_choice(i, number, <int32_t> value) < 0:
+                            failed = True
+                            break
+            if failed:
+                raise MemoryError
+        finally:
+            free_pool(&known)
+        return True
+
+    cdef int _put_choice(self, uint32_t row, uint32_t experience, int32_t index) noexcept nogil:
+        """Put a choice among those of its row, in the order of experiences, over an earlier one."""
+        cdef uint32_t at = self.columns.n_sticky
+        cdef StickyChoice *sticky = self.columns.sticky
+        while at and sticky[at - 1].row == row and sticky[at - 1].experience > experience:
+            at -= 1
+        if at and sticky[at - 1].row == row and sticky[at - 1].experience == experience:
+            sticky[at - 1].index = index
+            return 0
+        if self.columns.put_sticky(row, experience, index) < 0:
+            return -1
+        sticky = self.columns.sticky
+        memmove(
+            sticky + at + 1, sticky + at,
+            (self.columns.n_sticky - 1 - at) * sizeof(StickyChoice))
+        sticky[at].row = row
+        sticky[at].experience = experience
+        sticky[at].index = index
+        return 0
 
     def counts(self, uint32_t row, counts):
         """What the events of a row count, for each program of the layout and each counter."""

@@ -8,15 +8,17 @@ XXH64 of the experience's id with seeds 1 and 2, is mixed with XXH64 of the stab
 3.
 It is a checksum, not proof against those who may choose ids.
 
-This module owns no memory.
+Memory: weights of experiences, while a call lasts; nothing else.
 """
 # cython: language_level=3
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 
 import numpy as np
 
-from whichvariant._core.hashing cimport xxh64_bytes
+from whichvariant._core.counting cimport wv_counters, wv_counters_at
+from whichvariant._core.hashing cimport current_level, xxh64_bytes
 
 cdef extern from "simd.h" nogil:
     uint64_t wv_fmix64(uint64_t h)
@@ -26,12 +28,27 @@ ctypedef fused Index:
     uint16_t
 
 
+cdef enum:
+    ROWS = 1024       # sums of so many rows stay in the nearest cache
+
+
+cdef struct Weights:
+    uint64_t base
+    uint64_t step
+
+
 cdef void add_records(
-    const Index *variants, size_t n, uint32_t absent, uint64_t w0, uint64_t w1, uint64_t *sums,
+    const Index *variants, size_t n, uint32_t absent, const Weights *weights, uint64_t *sums,
+    const wv_counters *counters,
 ) noexcept nogil:
     cdef size_t i
-    for i in range(n):
-        sums[i] += (w0 + variants[i] * w1) & (<uint64_t> (variants[i] == absent) - 1)
+    if Index is uint8_t:
+        counters.add_records(
+            variants, n, <uint8_t> absent, weights.base, weights.step, sums)
+    else:
+        for i in range(n):
+            sums[i] += (weights.base + variants[i] * weights.step) & (
+                <uint64_t> (variants[i] == absent) - 1)
 
 
 def digest(const Index[:, :] variants, uint32_t absent, list experience_ids not None,
@@ -49,8 +66,11 @@ def digest(const Index[:, :] variants, uint32_t absent, list experience_ids not 
     cdef size_t length
     cdef uint64_t low = 0
     cdef uint64_t high = 0
-    cdef uint64_t w0, w1, mixed, total
+    cdef uint64_t mixed, total
     cdef uint64_t[::1] sums
+    cdef const wv_counters *counters = wv_counters_at(current_level())
+    cdef Weights *weights
+    cdef size_t count
     if n == 0:
         return 0
     if (<size_t> id_starts.shape[0] < n + 1 or id_starts[n] > <uint64_t> ids.shape[0]
@@ -60,14 +80,25 @@ def digest(const Index[:, :] variants, uint32_t absent, list experience_ids not 
     if np.any(np.diff(id_starts[:n + 1]) < 0):
         raise ValueError("ids are out of order")
     sums = np.zeros(n, np.uint64)
-    for e in range(variants.shape[0]):
-        encoded = (<str> experience_ids[e]).encode("utf-8")
-        name = encoded
-        length = len(encoded)
+    weights = <Weights *> malloc((<size_t> variants.shape[0] + 1) * sizeof(Weights))
+    if weights == NULL:
+        raise MemoryError
+    try:
+        for e in range(variants.shape[0]):
+            encoded = (<str> experience_ids[e]).encode("utf-8")
+            name = encoded
+            length = <size_t> len(encoded)
+            weights[e].base = xxh64_bytes(name, length, 1)
+            weights[e].step = xxh64_bytes(name, length, 2)
         with nogil:
-            w0 = xxh64_bytes(name, length, 1)
-            w1 = xxh64_bytes(name, length, 2)
-            add_records(&variants[e, 0], n, absent, w0, w1, &sums[0])
+            i = 0
+            while i < n:
+                count = n - i if n - i < ROWS else ROWS
+                for e in range(variants.shape[0]):
+                    add_records(&variants[e, i], count, absent, &weights[e], &sums[i], counters)
+                i += ROWS
+    finally:
+        free(weights)
     text = &ids[0] if ids.shape[0] else NULL
     with nogil:
         for i in range(n):

@@ -105,11 +105,10 @@ cdef inline uint32_t add_to_pool(
     return pool.n - 1
 
 
-cdef inline uint32_t number_of_text(
-    TextPool *pool, const char *text, size_t length,
+cdef inline uint32_t find_hashed(
+    const TextPool *pool, const char *text, size_t length, uint64_t h,
 ) noexcept nogil:
-    # The number of a text, which is added when it is new. NO_ROOM when memory is short.
-    cdef uint64_t h = wv_hash_text(text, length)
+    # The number of a text whose hash is h; NO_ROOM when the pool does not have it.
     cdef uint64_t place, start
     cdef uint32_t i, _k, number
     if pool.n:
@@ -125,4 +124,20 @@ cdef inline uint32_t number_of_text(
                         and wv_same_text(pool.bytes + start, text, length)):
                     return number
             i = (i + 1) & pool.mask
-    return add_to_pool(pool, text, length, h)
+    return NO_ROOM
+
+
+cdef inline uint32_t find_text(
+    const TextPool *pool, const char *text, size_t length,
+) noexcept nogil:
+    # The number of a text; NO_ROOM when the pool does not have it.
+    return find_hashed(pool, text, length, wv_hash_text(text, length))
+
+
+cdef inline uint32_t number_of_text(
+    TextPool *pool, const char *text, size_t length,
+) noexcept nogil:
+    # The number of a text, which is added when it is new. NO_ROOM when memory is short.
+    cdef uint64_t h = wv_hash_text(text, length)
+    cdef uint32_t number = find_hashed(pool, text, length, h)
+    return add_to_pool(pool, text, length, h) if number == NO_ROOM else number

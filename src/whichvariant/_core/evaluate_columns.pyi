@@ -16,4 +16,7 @@ class ColumnEvaluator:
     def absent(self) -> int: ...
     def evaluate(
         self,
+        variants: NDArray[np.uint8] | NDArray[np.uint16] | None = None,
+        audiences: NDArray[np.uint64] | None = None,
+        first_row: int = 0,
     ) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], NDArray[np.uint64], NDArray[np.uint32]]: ...

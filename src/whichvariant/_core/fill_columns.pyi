@@ -58,4 +58,18 @@ class ColumnFiller:
         experiences: NDArray[np.uint32],
         indices: NDArray[np.int32],
     ) -> None: ...
+    def map_choices(
+        self,
+        offsets: Buffer,
+        validity: Buffer | None,
+        offset: int,
+        key_offsets: Buffer,
+        key_data: Buffer | None,
+        key_offset: int,
+        wide_keys: bool,
+        values: Buffer | None,
+        value_offset: int,
+        wide_values: bool,
+        n_entries: int,
+    ) -> bool: ...
     def counts(self, row: int, counts: Sequence[Sequence[int]]) -> None: ...

@@ -3,15 +3,6 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 def visitor_keys(id_starts: NDArray[np.uint64], ids: NDArray[np.uint8]) -> NDArray[np.uint64]: ...
-def tally(
-    before: NDArray[np.uint8] | NDArray[np.uint16],
-    after: NDArray[np.uint8] | NDArray[np.uint16],
-    keys: NDArray[np.uint64],
-    counts: NDArray[np.int64],
-    smallest: NDArray[np.uint64],
-    rows: NDArray[np.int64],
-    moved: NDArray[np.uint8],
-) -> None: ...
 def count_shown(
     before: NDArray[np.uint8] | NDArray[np.uint16],
     codes_before: NDArray[np.uint16],

@@ -257,10 +257,33 @@ class _Filling:
         if texts is not None:
             for row, text in _present(texts):
                 self._merge(name, (name,), row, text)
+        elif _is_plain_map(array) and self._map_choices(array):
+            pass
         elif pa.types.is_map(array.type) or _is_struct(array.type):
             self._choices(_pairs(array, self.columns.layout.sticky_ids))
         else:
             raise ProfileError(name, f"expected a struct, a map or JSON texts, got {array.type}")
+
+    def _map_choices(self, array: pa.MapArray) -> bool:
+        """Choices of a map as most have it; False where they have to be read in another way."""
+        import pyarrow as pa
+
+        validity, offsets = array.buffers()[:2]
+        key_offsets, key_data, _, first_key, wide_keys = _text_buffers(array.keys)
+        values = array.items
+        return self.filler.map_choices(
+            offsets,
+            _validity(array, validity),
+            array.offset,
+            key_offsets,
+            key_data,
+            first_key,
+            wide_keys,
+            values.buffers()[1],
+            values.offset,
+            bool(pa.types.is_int64(values.type)),
+            len(values),
+        )
 
     def _choices(
         self, pairs: Iterable[tuple[NDArray[np.int64], NDArray[np.int64], pa.Array]]
@@ -380,6 +403,21 @@ def _is_list(kind: pa.DataType) -> bool:
 
     types = pa.types
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_plain_map(array: pa.MapArray) -> bool:
+    """Whether keys are texts with offsets and values integers of 32 or 64 bits, all there."""
+    import pyarrow as pa
+
+    if not pa.types.is_map(array.type) or not len(array):
+        return False
+    keys, values = array.type.key_type, array.type.item_type
+    return bool(
+        (pa.types.is_string(keys) or pa.types.is_large_string(keys))
+        and (pa.types.is_int32(values) or pa.types.is_int64(values))
+        and not array.items.null_count
+        and not array.keys.null_count
+    )
 
 
 def _is_number(kind: pa.DataType) -> bool:

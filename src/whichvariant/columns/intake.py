@@ -18,7 +18,7 @@ from whichvariant._core.layout import Layout
 from whichvariant._core.record_reader import RecordReader
 from whichvariant.columns.arrow import fill
 from whichvariant.columns.requests import request_of
-from whichvariant.columns.result import ColumnsResult
+from whichvariant.columns.result import Arrays, ColumnsResult
 from whichvariant.errors import EventError, InputError, ProfileError
 
 if TYPE_CHECKING:
@@ -149,12 +149,19 @@ class Intake:
 
     # ---- deciding -----------------------------------------------------------------------------
 
-    def evaluate(self) -> tuple[ColumnsResult, ...]:
-        """Decide the batch, for each engine, and empty it."""
+    def evaluate(
+        self, arrays: Sequence[Arrays] | None = None, first_row: int = 0
+    ) -> tuple[ColumnsResult, ...]:
+        """Decide the batch, for each engine, and empty it.
+
+        ``arrays`` has room for more rows than these (`arrays_for`), for each engine: the batch is
+        written there, from ``first_row`` on, in whole blocks of 1,024 rows.
+        """
         table = self._columns.id_table()
+        rooms = [(None, None)] * len(self.engines) if arrays is None else arrays
         results = tuple(
-            ColumnsResult(engine, *evaluator.evaluate(), table)
-            for engine, evaluator in zip(self.engines, self._evaluators, strict=True)
+            ColumnsResult(engine, *evaluator.evaluate(*room, first_row), table)
+            for engine, evaluator, room in zip(self.engines, self._evaluators, rooms, strict=True)
         )
         self._columns.clear()
         return results
@@ -214,12 +221,25 @@ def _unpack(data: bytes) -> Any:
 
 
 def evaluate_tables(
-    engine: Engine, tables: Sequence[Any], now: int | datetime | str | None
+    engine: Engine,
+    tables: Sequence[Any],
+    now: int | datetime | str | None,
+    arrays: Arrays | None,
+    first_row: int,
 ) -> list[ColumnsResult]:
-    """One result for each of ``tables``."""
+    """One result for each of ``tables``.
+
+    They may share ``arrays``, with more tables than these, the first of which has its first row at
+    ``first_row``: what is written there once needs not be copied. Then all tables but the last of
+    all have whole blocks of rows.
+    """
     intake = Intake(engine, now=now)
     results: list[ColumnsResult] = []
     for table in tables:
         intake.feed_arrow(table)
-        results += intake.evaluate()
+        if arrays is None:
+            results += intake.evaluate()
+        else:
+            results += intake.evaluate([arrays], first_row)
+        first_row += table.num_rows
     return results

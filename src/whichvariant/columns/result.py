@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 Variants = NDArray[np.uint8] | NDArray[np.uint16]
 
+Arrays = tuple[Variants, NDArray[np.uint64]]
+"""Variants and audiences that batches are written into, with room for whole blocks of rows."""
+
+BLOCK_ROWS = 1024
+
 _DIGESTS = 1 << 128
 
 
@@ -177,21 +182,28 @@ class ColumnsResult:
         return pa.RecordBatch.from_arrays(arrays, names)
 
     @classmethod
-    def join(cls, results: list[ColumnsResult]) -> ColumnsResult:
-        """Several batches of one engine as one, in order."""
+    def join(cls, results: list[ColumnsResult], arrays: Arrays | None = None) -> ColumnsResult:
+        """Several batches of one engine as one, in order; ``arrays`` hold what they were written
+        into one behind the other, if they were.
+        """
         if len(results) == 1:
             return results[0]
         first = results[0]
         counts = np.cumsum([0, *(result.n_rows for result in results)])
         n = int(counts[-1])
-        audiences = np.zeros((first.audiences.shape[0], (n + 63) // 64), np.uint64)
+        if arrays is None:
+            audiences = np.zeros((first.audiences.shape[0], (n + 63) // 64), np.uint64)
+            for start, result in zip(counts.tolist(), results, strict=False):
+                _or_bits(audiences, start, result.audiences)
+            variants: Variants = np.concatenate([result.variants for result in results], axis=1)
+        else:
+            variants, audiences = arrays[0][:, :n], arrays[1][:, : (n + 63) // 64]
         held = []
         starts = [np.zeros(1, np.uint64)]
         records = []
         end = 0
         next_record = 0
         for start, result in zip(counts.tolist(), results, strict=False):
-            _or_bits(audiences, start, result.audiences)
             rows, experiences, indices = result.sticky
             held.append(np.stack([rows + np.uint32(start), experiences, indices, result.drawn], 1))
             starts.append(result._id_starts[1:] + np.uint64(end))
@@ -200,7 +212,7 @@ class ColumnsResult:
             next_record = int(records[-1][-1]) + 1 if len(records[-1]) else next_record
         return cls(
             first.engine,
-            np.concatenate([result.variants for result in results], axis=1),
+            variants,
             audiences,
             np.concatenate(held),
             (
@@ -209,6 +221,16 @@ class ColumnsResult:
                 np.concatenate(records),
             ),
         )
+
+
+def arrays_for(engine: Engine, n_rows: int) -> Arrays:
+    """Room for the variants and audiences of ``n_rows`` profiles."""
+    program = engine.program
+    n_experiences, n_audiences = len(program.experience_ids), len(program.audience_ids)
+    is_wide = any(program.highest_index(number) >= 255 for number in range(n_experiences))
+    shape = n_experiences, -(-n_rows // BLOCK_ROWS) * BLOCK_ROWS
+    variants: Variants = np.empty(shape, np.uint16) if is_wide else np.empty(shape, np.uint8)
+    return variants, np.zeros((n_audiences, shape[1] // 64), np.uint64)
 
 
 def _or_bits(target: NDArray[np.uint64], start: int, bits: NDArray[np.uint64]) -> None:

@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from whichvariant import clock
 from whichvariant.columns.intake import ROWS, evaluate_tables
-from whichvariant.columns.result import ColumnsResult
+from whichvariant.columns.result import BLOCK_ROWS, ColumnsResult, arrays_for
 
 if TYPE_CHECKING:
     from whichvariant.engine import Engine
@@ -40,16 +42,23 @@ def select_columns(
     if not batches:
         # No rows decide nothing, but there is still a shape to answer with.
         batches = [pa.RecordBatch.from_pydict({"stableId": pa.array([], pa.string())})]
-    if threads == 1 or len(batches) == 1:
-        return ColumnsResult.join(evaluate_tables(engine, batches, now))
+    rows = [batch.num_rows for batch in batches]
+    starts = np.cumsum([0, *rows]).tolist()
+    arrays = None
+    if not any(n % BLOCK_ROWS for n in rows[:-1]):
+        arrays = arrays_for(engine, starts[-1])
     parts = min(threads, len(batches))
     bounds = [len(batches) * part // parts for part in range(parts + 1)]
+
+    def decide(part: int) -> list[ColumnsResult]:
+        low, high = bounds[part], bounds[part + 1]
+        return evaluate_tables(engine, batches[low:high], now, arrays, starts[low])
+
+    if parts == 1:
+        return ColumnsResult.join(decide(0), arrays)
     with ThreadPoolExecutor(parts) as pool:
-        found = pool.map(
-            lambda part: evaluate_tables(engine, batches[bounds[part] : bounds[part + 1]], now),
-            range(parts),
-        )
-        return ColumnsResult.join([result for results in found for result in results])
+        found = pool.map(decide, range(parts))
+        return ColumnsResult.join([result for results in found for result in results], arrays)
 
 
 def _batches(table: Any) -> list[Any]:

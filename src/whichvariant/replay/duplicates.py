@@ -9,8 +9,8 @@ more, without them. So nothing is read twice unless there are duplicates across 
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -118,22 +118,46 @@ def write_runs(path: str, runs: list[Keys]) -> None:
     write_atomically(path, lengths.tobytes() + b"".join(run.tobytes() for run in runs))
 
 
-def read_runs(path: str) -> tuple[mmap.mmap, list[Keys]]:
-    """The keys of a unit, mapped into memory rather than read; and the mapping."""
-    with open(path, "rb") as stream:
-        mapping = mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ)
-    try:
-        whole = np.frombuffer(mapping, np.uint64)
-        n = int(whole[0])
-        lengths = [int(length) for length in whole[1 : 1 + n]]
-        at = 1 + n
-        runs = []
-        for length in lengths:
-            runs.append(whole[at : at + 2 * length].reshape(2, length))
-            at += 2 * length
-    except (ValueError, IndexError) as error:
-        raise ReplayError(f"{path}: the kept keys are damaged") from error
-    return mapping, runs
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """The sorted keys of a run on disk; nothing of them stays in memory.
+
+    Mapped files would: pages that were looked at, with all around them, stay resident.
+    """
+
+    path: str
+    offset: int
+    n: int
+
+    def high_halves(self) -> NDArray[np.uint64]:
+        """The high halves of all keys."""
+        return self._read(0, self.n)
+
+    def part(self, low: int, high: int) -> Keys:
+        """Some of the keys."""
+        return np.stack([self._read(low, high), self._read(self.n + low, self.n + high)])
+
+    def _read(self, low: int, high: int) -> NDArray[np.uint64]:
+        found = np.fromfile(self.path, np.uint64, high - low, offset=self.offset + 8 * low)
+        if len(found) != high - low:
+            raise ReplayError(f"{self.path}: the kept keys are damaged")
+        return found
+
+
+def read_runs(path: str) -> list[KeptRun]:
+    """The runs of a unit."""
+    n = np.fromfile(path, np.uint64, 1)
+    lengths = np.fromfile(path, np.uint64, int(n[0]), offset=8) if len(n) else n
+    if len(n) == 0 or len(lengths) != n[0]:
+        raise ReplayError(f"{path}: the kept keys are damaged")
+    runs = []
+    at = 8 * (1 + len(lengths))
+    for length in lengths.tolist():
+        runs.append(KeptRun(path, at, length))
+        at += 16 * length
+    if at != os.path.getsize(path):
+        raise ReplayError(f"{path}: the kept keys are damaged")
+    return runs
 
 
 def across_runs(paths: Iterable[tuple[int, str]]) -> dict[int, dict[int, Keys]]:
@@ -142,48 +166,32 @@ def across_runs(paths: Iterable[tuple[int, str]]) -> dict[int, dict[int, Keys]]:
     ``paths`` are numbers of units, in order, and where their keys are kept. Keys are compared by
     ranges that fit in memory.
     """
-    runs: list[tuple[int, int, Keys]] = []
-    mappings: list[mmap.mmap] = []
-    for unit, path in paths:
-        mapping, found = read_runs(path)
-        mappings.append(mapping)
-        runs += [(unit, number, run) for number, run in enumerate(found)]
-
-    def forget() -> None:
-        # What was looked at would stay resident until the end: all keys there are.
-        for mapping in mappings:
-            mapping.madvise(mmap.MADV_DONTNEED)
-
-    return later_runs(runs, forget)
+    return later_runs(
+        [(unit, number, run) for unit, path in paths for number, run in enumerate(read_runs(path))]
+    )
 
 
-def later_runs(
-    runs: Sequence[tuple[int, int, Keys]], forget: Callable[[], None] | None = None
-) -> dict[int, dict[int, Keys]]:
-    """As `across_runs`, for the sorted keys of (unit, number of its run), in order.
-
-    ``forget`` is called after each range of keys.
-    """
-    runs = [run for run in runs if run[2].shape[1]]
+def later_runs(runs: Sequence[tuple[int, int, Keys | KeptRun]]) -> dict[int, dict[int, Keys]]:
+    """As `across_runs`, for the sorted keys of (unit, number of its run), in order."""
+    runs = [run for run in runs if _length(run[2])]
     found: dict[int, dict[int, list[Keys]]] = {}
     if len(runs) < 2:
         return {}
-    total = sum(run.shape[1] for _, _, run in runs)
+    total = sum(_length(run) for _, _, run in runs)
     bits = max((total // _BUCKET_KEYS).bit_length(), 0)
+    bounds = [_bounds(run, bits) for _, _, run in runs]
     for bucket in range(1 << bits):
         parts = []
         owners = []
         for owner, (_, _, run) in enumerate(runs):
-            low, high = _bounds(run[0], bucket, bits)
-            parts.append(run[:, low:high])
+            low, high = bounds[owner][bucket : bucket + 2].tolist()
+            parts.append(run.part(low, high) if isinstance(run, KeptRun) else run[:, low:high])
             owners.append(np.full(high - low, owner, np.int64))
         keys = np.concatenate(parts, axis=1)
         owner_of = np.concatenate(owners)
         for owner, key in _later(keys, owner_of):
             unit, number, _ = runs[owner]
             found.setdefault(unit, {}).setdefault(number, []).append(key)
-        if forget is not None:
-            forget()
     return {
         unit: {
             number: sorted_keys(np.concatenate(several, axis=1))
@@ -193,14 +201,17 @@ def later_runs(
     }
 
 
-def _bounds(ordered: NDArray[np.uint64], bucket: int, bits: int) -> tuple[int, int]:
+def _length(run: Keys | KeptRun) -> int:
+    return run.n if isinstance(run, KeptRun) else run.shape[1]
+
+
+def _bounds(run: Keys | KeptRun, bits: int) -> NDArray[np.int64]:
+    """Where each of 2**bits equal ranges of keys begins in a run, and where the last one ends."""
     if bits == 0:
-        return 0, len(ordered)
-    shift = 64 - bits
-    low = int(np.searchsorted(ordered, np.uint64(bucket << shift)))
-    if bucket + 1 == 1 << bits:
-        return low, len(ordered)
-    return low, int(np.searchsorted(ordered, np.uint64((bucket + 1) << shift)))
+        return np.array([0, _length(run)])
+    starts = np.arange(1, 1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
+    halves = run.high_halves() if isinstance(run, KeptRun) else run[0]
+    return np.concatenate([[0], np.searchsorted(halves, starts), [_length(run)]])
 
 
 def _later(keys: Keys, owners: NDArray[np.int64]) -> Iterator[tuple[int, Keys]]:

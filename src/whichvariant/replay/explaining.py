@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import msgpack
 import numpy as np
 import orjson
 
 from whichvariant.columns import Intake
-from whichvariant.columns.arrow import without_nulls
 from whichvariant.columns.requests import Request, request_of
 from whichvariant.errors import InputError, WhichVariantError
+from whichvariant.replay.columns_read import columns_read
+from whichvariant.replay.first_records import request_in
 from whichvariant.replay.formats import open_stream, reading
 from whichvariant.replay.partial import Cell, Partial, Sample
 from whichvariant.replay.plan import Plan
@@ -24,14 +26,13 @@ from whichvariant.replay.work import Job
 
 if TYPE_CHECKING:
     from whichvariant.engine import Engine
+    from whichvariant.explanation import Explanation
 
 Explanations = dict[Cell, dict[str, Any]]
 
-_PARTS = ("traits", "location", "session", "stickyVariants")
 
-
-def explain_samples(job: Job, plan: Plan, total: Partial) -> Explanations:
-    """For each cell, what each side says about its first sample.
+def explain_samples(job: Job, plan: Plan, total: Partial, threads: int = 1) -> Explanations:
+    """For each cell, what each side says about its first sample; units are read by ``threads``.
 
     Nothing where the source cannot be read twice.
     """
@@ -39,15 +40,25 @@ def explain_samples(job: Job, plan: Plan, total: Partial) -> Explanations:
         return {}
     wanted: dict[int, set[int]] = {}
     firsts: dict[Cell, Sample] = {}
-    for cell, samples in total.samples.items():
-        firsts[cell] = samples[0]
-        wanted.setdefault(samples[0].unit, set()).add(samples[0].record)
     requests: dict[tuple[int, int], Request] = {}
-    for unit, records in wanted.items():
-        for record, value in _records(job, unit, records):
-            with suppress(InputError):
-                requests[unit, record] = request_of(value)
-    explained: dict[tuple[int, int], dict[str, Any]] = {}
+    for at, data in total.records.items():
+        with suppress(InputError):
+            requests[at] = request_of(msgpack.unpackb(data))
+    for cell, samples in total.samples.items():
+        first = firsts[cell] = samples[0]
+        if (first.unit, first.record) not in requests:
+            wanted.setdefault(first.unit, set()).add(first.record)
+
+    def read(unit: int) -> list[tuple[int, Any]]:
+        return list(_records(job, plan, unit, wanted[unit]))
+
+    # What is left is read once more. Decoding tables releases the interpreter lock.
+    with ThreadPoolExecutor(threads) as pool:
+        for unit, found in zip(wanted, pool.map(read, wanted), strict=True):
+            for record, value in found:
+                with suppress(InputError):
+                    requests[unit, record] = request_of(value)
+    explained: dict[tuple[int, int], dict[str, Explanation | None]] = {}
     result: Explanations = {}
     for cell, sample in firsts.items():
         at = sample.unit, sample.record
@@ -63,28 +74,19 @@ def explain_samples(job: Job, plan: Plan, total: Partial) -> Explanations:
     return result
 
 
-def _explain(engine: Engine | None, request: Request, now: int) -> dict[str, Any] | None:
+def _explain(engine: Engine | None, request: Request, now: int) -> Explanation | None:
     if engine is None:
         return None
-    return engine.explain(
-        request.profile, device=request.device, events=request.events, now=now
-    ).to_dict()
+    return engine.explain(request.profile, device=request.device, events=request.events, now=now)
 
 
-def _part_of(whole: Mapping[str, Any] | None, identifier: str) -> dict[str, Any] | None:
+def _part_of(whole: Explanation | None, identifier: str) -> dict[str, Any] | None:
     """What an explanation says about one experience, with the rule of its audience."""
-    if whole is None:
-        return None
-    part = next((e for e in whole["experiences"] if e["id"] == identifier), None)
+    part = None if whole is None else whole.experience_part(identifier)
     if part is None:
         return None
-    audience = next((a for a in whole["audiences"] if a["id"] == part["audience"]["id"]), None)
-    keys = ("traffic", "distribution", "sticky", "variantIndex")
-    return {
-        "outcome": part["outcome"],
-        "audience": audience,
-        **{key: part[key] for key in keys if key in part},
-    }
+    keys = ("outcome", "audience", "traffic", "distribution", "sticky", "variantIndex")
+    return {key: part[key] for key in keys if key in part}
 
 
 # ---- records again -------------------------------------------------------------------------------
@@ -100,12 +102,12 @@ class _Quiet:
         """Nothing: it was counted when the unit was read."""
 
 
-def _records(job: Job, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]:
+def _records(job: Job, plan: Plan, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]:
     """Some records of a unit as JSON values, by their numbers."""
     source = job.source
     form = source.files[source.units[unit].file].format
     if source.tables or form in ("parquet", "arrow", "arrow-stream"):
-        yield from _rows(job, unit, wanted)
+        yield from _rows(job, plan, unit, wanted)
     elif form == "ndjson":
         yield from _lines(source, unit, wanted)
     else:
@@ -148,38 +150,18 @@ def _lines(source: Source, unit: int, wanted: set[int]) -> Iterator[tuple[int, A
                 return
 
 
-def _rows(job: Job, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]:
+def _rows(job: Job, plan: Plan, unit: int, wanted: set[int]) -> Iterator[tuple[int, Any]]:
     source = job.source
+    # Of tables every row is a record. What no rule reads explains nothing.
     intake = Intake(job.new, now=job.now)
-    reader = UnitReader(source, source.units[unit], intake, _Quiet())
-    for decided in reader:
-        for row in np.flatnonzero(np.isin(decided.records, list(wanted))).tolist():
+    reader = UnitReader(source, source.units[unit], intake, _Quiet(), columns=columns_read(plan))
+    numbers = np.array(sorted(wanted), np.int64)
+    first = 0
+    for table in reader.tables():
+        low, high = np.searchsorted(numbers, (first, first + table.num_rows))
+        for number in numbers[low:high].tolist():
             with suppress(WhichVariantError, ValueError):
-                yield int(decided.records[row]), _request(decided.table.slice(row, 1))
-
-
-def _request(row: Any) -> dict[str, Any]:
-    """A row of a table as a request. A null says that there is nothing."""
-    values: dict[str, Any] = without_nulls(row.to_pylist(maps_as_pydicts="lossy")[0])
-    request: dict[str, Any] = {
-        key: _parsed(values.pop(key)) for key in ("device", "events") if key in values
-    }
-    profile: dict[str, Any] = {}
-    for name, value in values.items():
-        if name in _PARTS:
-            profile[name] = {**_parsed(value), **profile.get(name, {})}
-        elif name.split(".", 1)[0] in _PARTS:
-            *path, last = name.split(".")
-            node = profile
-            for key in path:
-                node = node.setdefault(key, {})
-            node[last] = value
-        elif name in ("id", "stableId"):
-            profile[name] = value
-    return {"profile": profile, **request}
-
-
-def _parsed(value: Any) -> Any:
-    if not isinstance(value, str) or not value.startswith(("{", "[")):
-        return value
-    return json.loads(value)
+                yield number, request_in(table.slice(number - first, 1))
+        first += table.num_rows
+        if high == len(numbers):
+            return

@@ -13,7 +13,7 @@ import xxhash
 from whichvariant.errors import ReplayError
 from whichvariant.replay.plan import Counts, Plan
 
-_MAGIC = b"whichvariant-partial/1\n"
+_MAGIC = b"whichvariant-partial/2\n"
 _DIGESTS = 1 << 128
 
 SAMPLES = 5
@@ -73,6 +73,9 @@ class Partial:
     others: dict[str, dict[int, int]] = field(default_factory=dict)
     """Stored selections of experiences that the new configuration lacks: counts by index."""
 
+    records: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    """Requests (msgpack) of first samples, by unit and record, as far as they were kept."""
+
     @classmethod
     def empty(cls, plan: Plan) -> Self:
         """Nobody yet."""
@@ -84,6 +87,9 @@ class Partial:
         for cell, samples in other.samples.items():
             both = self.samples.get(cell, []) + samples
             self.samples[cell] = sorted(both)[:SAMPLES]
+        firsts = self.first_samples()
+        both_records = self.records | other.records
+        self.records = {at: data for at, data in both_records.items() if at in firsts}
         self.refusals = sorted(
             self.refusals + other.refusals, key=lambda refusal: (refusal.unit, refusal.record)
         )[:MOST_REFUSALS]
@@ -96,6 +102,10 @@ class Partial:
             mine = self.others.setdefault(identifier, {})
             for index, count in by_index.items():
                 mine[index] = mine.get(index, 0) + count
+
+    def first_samples(self) -> set[tuple[int, int]]:
+        """Unit and record of the first sample of every cell."""
+        return {(samples[0].unit, samples[0].record) for samples in self.samples.values()}
 
     @classmethod
     def sum(cls, plan: Plan, parts: Iterable[Partial]) -> Self:
@@ -130,6 +140,7 @@ class Partial:
                     [identifier, sorted(by_index.items())]
                     for identifier, by_index in sorted(self.others.items())
                 ],
+                "records": [[*at, data] for at, data in sorted(self.records.items())],
             }
         )
         return _MAGIC + xxhash.xxh3_128_digest(body) + body
@@ -162,4 +173,5 @@ class Partial:
             digests[1],
             digests[2],
             {identifier: dict(pairs) for identifier, pairs in fields["others"]},
+            {(unit, record): data for unit, record, data in fields["records"]},
         )

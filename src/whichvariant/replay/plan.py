@@ -217,6 +217,16 @@ class Plan:
             for name, places in self._slices.items()
         }
 
+    def start(self, name: str) -> int:
+        """Where the stretches of a name begin in the vector."""
+        places = self._slices[name]
+        return places[0][0] if places else 0
+
+    def stretch(self, counts: Counts, name: str) -> Counts:
+        """All stretches of a name, one behind the other; they share the memory of ``counts``."""
+        size = sum(int(np.prod(shape)) for _, shape in self._slices[name])
+        return counts[self.start(name) : self.start(name) + size]
+
     @cached_property
     def windows(self) -> bool:
         """Whether any rule counts back from *now*."""

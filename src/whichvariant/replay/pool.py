@@ -1,4 +1,4 @@
-"""Workers: this process alone, or several processes that share nothing but their progress."""
+"""Workers: this process alone, or with others that share nothing but their progress."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from whichvariant.errors import ReplayError
 from whichvariant.replay.batches import Keys
-from whichvariant.replay.work import Job, Worker
+from whichvariant.replay.work import Job, Stopped, Worker
 
 Tick = Callable[[int, int], None]
 """Called with the records and bytes read so far."""
 
 _TICK_S = 0.1
+_CLAIM_S = 10.0
 _MOST_WORKERS = 256
 
 Task = tuple[int, Mapping[int, Keys]]
@@ -63,6 +65,17 @@ class _Shared:
         return bool(self._cells[0])
 
 
+class _Here(_Shared):
+    """The part of this process among others, which it looks after between its batches."""
+
+    def __init__(self, cells: Any, place: int, look: Callable[[], bool]) -> None:
+        super().__init__(cells, place)
+        self._look = look
+
+    def must_stop(self) -> bool:
+        return self._look()
+
+
 def run_tasks(job: Job, tasks: Sequence[Task], workers: int, tick: Tick) -> None:
     """Do all of ``tasks``; the parts are on disk then.
 
@@ -84,21 +97,39 @@ def run_tasks(job: Job, tasks: Sequence[Task], workers: int, tick: Tick) -> None
     # Not forked: threads of this process, Arrow's for one, would leave their locks behind.
     context = multiprocessing.get_context("spawn")
     cells = context.RawArray("q", 1 + 2 * workers)
-    places = context.Value("i", 0)
+    places = context.Value("i", 1)
+    claims = context.Array("b", len(tasks))
     with (
         _Interrupts() as interrupts,
         ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_begin, initargs=(job, cells, places)
+            workers - 1,
+            mp_context=context,
+            initializer=_begin,
+            initargs=(job, cells, places, claims),
         ) as pool,
     ):
         try:
-            futures: set[Future[None]] = {
-                pool.submit(_do, unit, excluded) for unit, excluded in tasks
-            }
-            while futures:
-                done, futures = wait(futures, _TICK_S, FIRST_COMPLETED)
+            futures = {pool.submit(_do, number, *task) for number, task in enumerate(tasks)}
+
+            def look() -> bool:
+                """Whether some worker came to grief."""
                 interrupts.check()
                 tick(sum(cells[1::2]), sum(cells[2::2]))
+                return any(
+                    future.done() and not future.cancelled() and future.exception() is not None
+                    for future in futures
+                )
+
+            # One of the workers is this process: it has work to do before another has started.
+            # The others begin at the front, so this one takes from the back.
+            here = Worker(job, _Here(cells, 0, look))
+            with suppress(Stopped):
+                for number in reversed(range(len(tasks))):
+                    if _claim(claims, number):
+                        here.run(*tasks[number])
+            while futures:
+                done, futures = wait(futures, _TICK_S, FIRST_COMPLETED)
+                look()
                 for future in done:
                     future.result()
         except BrokenProcessPool as error:
@@ -154,18 +185,35 @@ class _Interrupts:
 
 
 _worker: Worker | None = None
+_claims: Any = None
 
 
-def _begin(job: Job, cells: Any, places: Any) -> None:
+def _begin(job: Job, cells: Any, places: Any, claims: Any) -> None:
     """Set a worker process up. Interrupts are for the process that started it to handle."""
-    global _worker  # noqa: PLW0603  # a pool has no other place for what its workers keep
+    global _worker, _claims  # noqa: PLW0603  # a pool has no other place for what its workers keep
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with places.get_lock():
         place = places.value
         places.value += 1
     _worker = Worker(job, _Shared(cells, place))
+    _claims = claims
 
 
-def _do(unit: int, excluded: Mapping[int, Keys]) -> None:
+def _claim(claims: Any, number: int) -> bool:
+    """Whether a task is the caller's to do. A pool hands tasks out too early to tell by that."""
+    lock = claims.get_lock()
+    if not lock.acquire(timeout=_CLAIM_S):
+        # Whoever holds it was killed at this very moment, of which the pool will tell.
+        return False
+    try:
+        mine = not claims[number]
+        claims[number] = 1
+    finally:
+        lock.release()
+    return mine
+
+
+def _do(number: int, unit: int, excluded: Mapping[int, Keys]) -> None:
     assert _worker is not None
-    _worker.run(unit, excluded)
+    if _claim(_claims, number):
+        _worker.run(unit, excluded)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichvariant.columns import ColumnsResult, Intake
+from whichvariant.columns.result import arrays_for
 from whichvariant.errors import InputError, SourceError
 from whichvariant.replay.columns_read import dictionary_columns, is_selected
 from whichvariant.replay.formats import Stream, open_stream, reading
@@ -63,7 +64,10 @@ class Watcher(Protocol):
 
 
 class UnitReader:
-    """Reads one unit through ``intake``, and counts what it meets."""
+    """Reads one unit through ``intake``, and counts what it meets.
+
+    With ``reuse`` each batch takes the memory of the results of the one before.
+    """
 
     def __init__(
         self,
@@ -74,6 +78,7 @@ class UnitReader:
         *,
         columns: Callable[[Any], list[str] | None] | None = None,
         keep_data: bool = False,
+        reuse: bool = False,
     ) -> None:
         self.source = source
         self.unit = unit
@@ -85,6 +90,8 @@ class UnitReader:
         self._watcher = watcher
         self._columns = columns
         self._keep_data = keep_data
+        # Memory that is new to the process costs as much as what it takes to fill it.
+        self._arrays = [arrays_for(engine, ROWS) for engine in intake.engines] if reuse else None
 
     def __iter__(self) -> Iterator[Decided]:
         """The batches, in order.
@@ -94,13 +101,14 @@ class UnitReader:
         SourceError
             The file cannot be read, or no further.
         """
-        if self.source.tables:
-            yield from self._tables([self.source.tables[self.unit.number]])
-        elif self.file.format in ("ndjson", "json", "msgpack"):
+        if not self.source.tables and self.file.format in ("ndjson", "json", "msgpack"):
             with reading(self.file.name, self._place()), self._stream() as stream:
                 yield from self._bytes(stream)
+        elif self.source.tables:
+            yield from self._tables(self.tables())
         else:
-            yield from self._arrow()
+            with reading(self.file.name):
+                yield from self._tables(self.tables())
 
     def _place(self) -> str:
         if self.unit.stop is None and self.unit.start == 0:
@@ -168,7 +176,7 @@ class UnitReader:
             yield self._decide(b"".join(kept))
 
     def _decide(self, data: bytes) -> Decided:
-        results = self._intake.evaluate()
+        results = self._intake.evaluate(self._arrays)
         return Decided(results, results[0].records, data=data)
 
     def _refuse(self, buffer: bytearray, base: int) -> None:
@@ -191,9 +199,19 @@ class UnitReader:
 
     # ---- Arrow ----------------------------------------------------------------------------------
 
-    def _arrow(self) -> Iterator[Decided]:
+    def tables(self) -> Iterator[Any]:
+        """The unit as Arrow tables and record batches, undecided. Not for bytes.
+
+        Raises
+        ------
+        SourceError
+            The file cannot be read, or no further.
+        """
         import pyarrow as pa
 
+        if self.source.tables:
+            yield self.source.tables[self.unit.number]
+            return
         name = self.file.name
         with reading(name):
             if self.file.format == "arrow-stream":
@@ -206,7 +224,7 @@ class UnitReader:
                     stream = pa.OSFile(name)
                 with stream:
                     with pa.ipc.open_stream(stream) as batches:
-                        yield from self._tables(batches)
+                        yield from batches
                     # What is behind the last batch may tell that something was cut off.
                     while stream.read(CHUNK_BYTES):
                         pass
@@ -216,13 +234,12 @@ class UnitReader:
                     with pa.memory_map(path) as memory:
                         file = pa.ipc.open_file(memory)
                         stop = file.num_record_batches if self.unit.stop is None else self.unit.stop
-                        yield from self._tables(
-                            file.get_batch(number) for number in range(self.unit.start, stop)
-                        )
+                        for number in range(self.unit.start, stop):
+                            yield file.get_batch(number)
                 else:
                     yield from self._parquet(path)
 
-    def _parquet(self, path: str) -> Iterator[Decided]:
+    def _parquet(self, path: str) -> Iterator[Any]:
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(path) as file:
@@ -233,16 +250,14 @@ class UnitReader:
         with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file:
             for group in range(self.unit.start, stop):
                 with reading(self.file.name, f"row group {group}"):
-                    batches: Any
                     if _decoded_bytes(metadata, group, names) <= _GROUP_LIMIT:
                         # Much faster than in pieces, but all of the group is in memory.
                         table = file.read_row_group(group, columns=names, use_threads=False)
-                        batches = table.to_batches(ROWS)
+                        yield from table.to_batches(ROWS)
                     else:
-                        batches = file.iter_batches(
+                        yield from file.iter_batches(
                             ROWS, row_groups=[group], columns=names, use_threads=False
                         )
-                    yield from self._tables(batches)
 
     @contextmanager
     def _seekable(self) -> Iterator[str]:
@@ -267,7 +282,7 @@ class UnitReader:
                 part = table.slice(start, ROWS)
                 first = self.records
                 for offset, accepted in self._accepted(part, first):
-                    results = self._intake.evaluate()
+                    results = self._intake.evaluate(self._arrays)
                     records = results[0].records + np.uint64(first + offset)
                     yield Decided(results, records, table=accepted)
                 self.records += part.num_rows

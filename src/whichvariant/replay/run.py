@@ -156,7 +156,9 @@ def replay(
         places = Places(found, total)
         if rejects is not None:
             _join_rejects(rejects, job, places)
-        explanations = explain_samples(job, run.plan, total) if explain and samples else {}
+        explanations = {}
+        if explain and samples:
+            explanations = explain_samples(job, run.plan, total, run.workers)
         return Report(
             run.plan, total, places, run.facts(), names=names, now=at, explanations=explanations
         )
@@ -285,7 +287,7 @@ def _source_of(source: Any) -> Source:
 def _facts(job: Job) -> dict[str, Any]:
     """What a kept state belongs to."""
     return {
-        "version": 1,
+        "version": 2,
         "old": "stored" if job.stored else job.old and job.old.digest,
         "new": job.new.digest,
         "source": job.source.identity(),

@@ -27,6 +27,12 @@ from whichvariant.replay.formats import (
 UNIT_BYTES = 64 << 20
 """About how many bytes of a file are one unit of work."""
 
+UNIT_ROWS = 1 << 18
+"""Parquet may hold a million profiles in so many bytes: then this is about a unit's rows."""
+
+_MOST_BY_ROWS = 64
+"""Each unit leaves a part of the report behind, so rows alone do not make more of one file."""
+
 _GLOB = frozenset("*?[")
 
 
@@ -181,11 +187,13 @@ def _bounds(file: SourceFile, unit_bytes: int) -> list[int | None]:
     if file.format == "ndjson":
         n = max(round(file.size / unit_bytes), 1)
         return [file.size * part // n for part in range(n)] + [None]
+    least = 1
     if file.format == "parquet":
         import pyarrow.parquet as pq
 
         with reading(file.name), pq.ParquetFile(file.name) as parquet:
             groups = parquet.metadata.num_row_groups
+            least = min(round(parquet.metadata.num_rows / UNIT_ROWS), _MOST_BY_ROWS)
     elif file.format == "arrow":
         import pyarrow as pa
 
@@ -194,5 +202,5 @@ def _bounds(file: SourceFile, unit_bytes: int) -> list[int | None]:
     else:
         return [0, None]
     # A unit is some row groups: one that is large, or several that are small.
-    n = min(max(round(file.size / unit_bytes), 1), max(groups, 1))
+    n = min(max(round(file.size / unit_bytes), least, 1), max(groups, 1))
     return [groups * part // n for part in range(n)] + [None]

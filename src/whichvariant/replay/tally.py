@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whichvariant._core.visitors import count_shown, tally
+from whichvariant._core.pair_tallies import count_common, tally_pairs
+from whichvariant._core.visitors import count_shown
 from whichvariant.columns import ColumnsResult
 from whichvariant.replay.batches import Batch, StoredSide
+from whichvariant.replay.cells import CellLayout
 from whichvariant.replay.partial import SAMPLES, Partial, Sample
 from whichvariant.replay.plan import CAUSES, Pair, Plan, Spot
 
@@ -27,17 +29,24 @@ class Tally:
         self.plan = plan
         self.unit = unit
         self.partial = Partial.empty(plan)
-        self._views = plan.views(self.partial.counts)
+        self._layout = CellLayout(plan)
+        counts = self.partial.counts
+        self._views = plan.views(counts)
         self._totals = self._views["totals"][0]
+        self._cells = plan.stretch(counts, "cells")
+        self._held_old = plan.stretch(counts, "held_old")
+        self._held_new = plan.stretch(counts, "held_new")
+        self._others = [
+            (spot, self._views[name][number]) for name, number, spot in self._layout.others
+        ]
         # The smallest keys of every cell; rows of earlier batches stand for their place in _kept.
-        shapes = [view.shape for view in self._views["cells"]]
-        self._smallest = [np.full((*shape, samples), _NONE, np.uint64) for shape in shapes]
-        self._rows = [np.full((*shape, samples), -1, np.int64) for shape in shapes]
+        n_cells = len(self._cells)
+        self._smallest = np.full((n_cells, samples), _NONE, np.uint64)
+        self._rows = np.full((n_cells, samples), -1, np.int64)
         self._kept: list[Sample] = []
-        if samples:
-            for smallest in self._smallest:
-                # Who was in on neither side is no sample of anything.
-                smallest[-1, -1, :] = 0
+        self._firsts: list[int] = []
+        # Who was in on neither side is no sample of anything.
+        self._smallest[self._layout.first + self._layout.sizes - 1] = 0
 
     def add(self, batch: Batch) -> None:
         """Count every row of ``batch``."""
@@ -48,19 +57,14 @@ class Tally:
         new = _Side(batch.new, n)
         moved = np.zeros(n, np.uint8)
         changed = np.zeros(n, np.uint8)
-        for number, pair in enumerate(self.plan.pairs):
-            self._count_pair(number, pair, batch=batch, old=old, new=new, moved=moved)
+        self._count_pairs(batch, old=old, new=new, moved=moved, changed=changed)
         if isinstance(batch.old, StoredSide):
             for row, identifier, index in batch.old.others:
                 by_index = self.partial.others.setdefault(identifier, {})
                 by_index[index] = by_index.get(index, 0) + 1
                 moved[row] = 1
-        for spots, counts in (
-            (self.plan.entries, self._views["entries"]),
-            (self.plan.variables, self._views["variables"]),
-        ):
-            for spot, table in zip(spots, counts, strict=True):
-                _count_spot(spot, table, old, new, changed)
+        for spot, table in self._others:
+            _count_spot(spot, table, old, new, changed)
         self._count_audiences(batch)
         _count_overlap(self._views["overlap_old"][0], old, self.plan.experiments_old)
         _count_overlap(self._views["overlap_new"][0], new, self.plan.experiments_new)
@@ -79,45 +83,57 @@ class Tally:
 
     # ---- experiences ----------------------------------------------------------------------------
 
-    def _count_pair(
+    def _count_pairs(
         self,
-        number: int,
-        pair: Pair,
-        *,
         batch: Batch,
+        *,
         old: _Side,
         new: _Side,
         moved: NDArray[np.uint8],
+        changed: NDArray[np.uint8],
     ) -> None:
-        before, after = _of_one_width(old.column(pair.old), new.column(pair.new))
-        rows = self._rows[number]
-        counts = np.zeros_like(self._views["cells"][number])
-        tally(before, after, batch.keys[0], counts, self._smallest[number], rows, moved)
-        self._views["cells"][number][...] += counts
-        if (rows >= 0).any():
-            self._keep_samples(rows, self._smallest[number], batch)
-        for side, kept, e in (
-            (old, self._views["held_old"][number], pair.old),
-            (new, self._views["held_new"][number], pair.new),
+        layout = self._layout
+        before, after = _sides_of_one_width(old, new)
+        keys = np.ascontiguousarray(batch.keys[0])
+        counts = np.empty(len(self._cells), np.int64)
+        tally_pairs(
+            before,
+            after,
+            layout.pairs,
+            keys,
+            _ascending(keys),
+            counts,
+            layout.shown_apart,
+            self._smallest,
+            self._rows,
+            moved,
+            changed,
+        )
+        self._cells += counts
+        self._keep_samples(batch)
+        for side, held, first in (
+            (old, self._held_old, layout.held_old),
+            (new, self._held_new, layout.held_new),
         ):
-            held = side.held_indices(e)
-            if len(held):
-                kept[...] += np.bincount(held, minlength=len(kept))
+            if isinstance(side.result, ColumnsResult) and len(side.result.sticky[0]):
+                _, experiences, indices = side.result.sticky
+                held[...] += np.bincount(first[experiences] + indices, minlength=len(held))
         if old.result is None:
             return
-        movers = counts.copy()
-        shared = min(pair.n_old, pair.n_new)
-        movers[range(shared), range(shared)] = 0
-        movers[-1, -1] = 0
-        if not movers.any():
-            return
-        causes = self._views["causes"][number]
-        if pair.old is None:
-            causes[_NEW] += movers
-        elif pair.new is None:
-            causes[_REMOVED] += movers
-        else:
-            self._count_causes(causes, pair, before=before, after=after, old=old, new=new)
+        movers = np.where(layout.is_move, counts, 0)
+        for number in np.flatnonzero(np.add.reduceat(movers, layout.first)).tolist():
+            pair = self.plan.pairs[number]
+            causes = self._views["causes"][number]
+            of_pair = movers[layout.first[number] :][: layout.sizes[number]]
+            if pair.old is None:
+                causes[_NEW] += of_pair.reshape(causes.shape[1:])
+            elif pair.new is None:
+                causes[_REMOVED] += of_pair.reshape(causes.shape[1:])
+            else:
+                columns = _of_one_width(old.column(pair.old), new.column(pair.new))
+                self._count_causes(
+                    causes, pair, before=columns[0], after=columns[1], old=old, new=new
+                )
 
     def _count_causes(
         self, causes: Rows, pair: Pair, *, before: Rows, after: Rows, old: _Side, new: _Side
@@ -143,41 +159,50 @@ class Tally:
         flat = (cause * n_rows + row) * n_columns + column
         causes += np.bincount(flat, minlength=causes.size).reshape(causes.shape)
 
-    def _keep_samples(self, rows: Rows, smallest: Rows, batch: Batch) -> None:
+    def _keep_samples(self, batch: Batch) -> None:
         """Note who the rows of this batch are; their numbers then stand for places in _kept."""
-        for place in np.argwhere(rows >= 0):
-            at = tuple(place.tolist())
-            row = int(rows[at])
+        for cell, place in np.argwhere(self._rows >= 0).tolist():
+            row = int(self._rows[cell, place])
             self._kept.append(
                 Sample(
-                    int(smallest[at]),
+                    int(self._smallest[cell, place]),
                     batch.new.stable_id(row),
                     self.unit,
                     int(batch.records[row]),
                 )
             )
-            rows[at] = -1 - len(self._kept)
+            self._rows[cell, place] = -1 - len(self._kept)
+            if place == 0:
+                self._firsts.append(int(batch.records[row]))
+
+    def take_firsts(self) -> list[int]:
+        """The records that have become the first sample of a cell since the last call."""
+        firsts, self._firsts = self._firsts, []
+        return sorted(set(firsts))
 
     def finish(self) -> Partial:
         """The part, with its samples."""
-        for number, rows in enumerate(self._rows):
-            for place in np.argwhere(rows < -1):
-                a, b, _ = at = tuple(place.tolist())
-                sample = self._kept[-2 - int(rows[at])]
-                self.partial.samples.setdefault((number, a, b), []).append(sample)
+        layout = self._layout
+        for cell, place in np.argwhere(self._rows < -1).tolist():
+            sample = self._kept[-2 - int(self._rows[cell, place])]
+            number = int(np.searchsorted(layout.first, cell, "right")) - 1
+            at = divmod(cell - int(layout.first[number]), self.plan.pairs[number].n_new + 1)
+            self.partial.samples.setdefault((number, *at), []).append(sample)
+        np.add.at(self.partial.counts, layout.shown_at, self._cells[layout.shown_of])
         return self.partial
 
     # ---- audiences ------------------------------------------------------------------------------
 
     def _count_audiences(self, batch: Batch) -> None:
-        table = self._views["audiences"][0]
-        old = batch.old.audiences if isinstance(batch.old, ColumnsResult) else None
-        new = batch.new.audiences
-        nobody = np.zeros((new.shape[1]), np.uint64)
-        for number, pair in enumerate(self.plan.audiences):
-            was = nobody if pair.old is None or old is None else old[pair.old]
-            is_ = nobody if pair.new is None else new[pair.new]
-            table[number] += (_ones(was), _ones(is_), _ones(is_ & ~was), _ones(was & ~is_))
+        layout = self._layout
+        is_ = _chosen_rows(batch.new.audiences, layout.audiences_new)
+        was = np.zeros_like(is_)
+        if isinstance(batch.old, ColumnsResult):
+            was = _chosen_rows(batch.old.audiences, layout.audiences_old)
+        for column, bits in enumerate((was, is_, is_ & ~was, was & ~is_)):
+            self._views["audiences"][0][:, column] += np.bitwise_count(bits).sum(
+                axis=1, dtype=np.int64
+            )
 
 
 class _Side:
@@ -203,14 +228,6 @@ class _Side:
             self._matched[audience] = self.result.matched(experience)
         return self._matched[audience]
 
-    def held_indices(self, experience: int | None) -> Rows:
-        """The indices of the stored choices that hold for an experience."""
-        if experience is None or not isinstance(self.result, ColumnsResult):
-            return np.empty(0, np.int64)
-        _, experiences, indices = self.result.sticky
-        held: Rows = indices[experiences == experience]
-        return held
-
     def is_held(self, experience: int | None, rows: Rows) -> NDArray[np.bool_]:
         """Whether each of ``rows`` keeps a stored choice."""
         marks = np.zeros(self._n, np.bool_)
@@ -219,6 +236,31 @@ class _Side:
             marks[held[experiences == experience]] = True
         held_rows: NDArray[np.bool_] = marks[rows]
         return held_rows
+
+
+def _sides_of_one_width(old: _Side, new: _Side) -> tuple[Rows | None, Rows]:
+    """The columns of both sides, all as uint8, or all as uint16 if some are."""
+    assert new.result is not None
+    if old.result is None:
+        return None, new.result.variants
+    return _of_one_width(old.result.variants, new.result.variants)
+
+
+def _ascending(keys: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """The rows in the order of their keys, equal keys in the order of rows."""
+    order = np.argsort(keys)
+    ordered = keys[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.argsort(keys, kind="stable")
+    return order.astype(np.uint32)
+
+
+def _chosen_rows(bits: NDArray[np.uint64], numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """Some rows of ``bits``; no bits for the number -1."""
+    chosen = np.zeros((len(numbers), bits.shape[1]), np.uint64)
+    there = numbers >= 0
+    chosen[there] = bits[numbers[there]]
+    return chosen
 
 
 def _of_one_width(before: Rows, after: Rows) -> tuple[Rows, Rows]:
@@ -282,15 +324,7 @@ def _count_overlap(table: Rows, side: _Side, experiments: Sequence[int]) -> None
     bits = np.packbits(variants != np.iinfo(variants.dtype).max, axis=1)
     words = np.zeros((len(bits), (bits.shape[1] + 7) // 8 * 8), np.uint8)
     words[:, : bits.shape[1]] = bits
-    present = words.view(np.uint64)
-    for number, mine in enumerate(present):
-        table[number, number:] += np.bitwise_count(mine & present[number:]).sum(
-            axis=1, dtype=np.int64
-        )
-
-
-def _ones(words: Rows) -> int:
-    return int(np.bitwise_count(words).sum())
+    count_common(words.view(np.uint64), table)
 
 
 def _sum(values: Rows) -> int:

@@ -17,6 +17,7 @@ from whichvariant.replay.assignments import AssignmentFormat, open_part, part_pa
 from whichvariant.replay.batches import Batch, Keys, StoredSide
 from whichvariant.replay.columns_read import columns_read
 from whichvariant.replay.duplicates import UnitKeys, digest_of, write_runs
+from whichvariant.replay.first_records import FirstRecords
 from whichvariant.replay.partial import MOST_REFUSALS, SAMPLES, Refusal, UnitFacts
 from whichvariant.replay.plan import Plan
 from whichvariant.replay.reading import CHUNK_BYTES, ROWS, Decided, RefusedRecord, UnitReader
@@ -161,8 +162,10 @@ class _UnitWork:
                 refusals,
                 columns=self._columns,
                 keep_data=self._stored is not None,
+                reuse=True,
             )
             taken = 0
+            firsts = FirstRecords()
             for decided in reader:
                 if self._progress.must_stop():
                     raise Stopped
@@ -170,9 +173,13 @@ class _UnitWork:
                 if job.deduplicate and batch.new.n_rows:
                     batch = batch.take(keys.first(batch.keys, int(batch.records[0])))
                 tally.add(batch)
+                if decided.table is not None and batch.new.n_rows:
+                    firsts.keep(decided.table, int(decided.records[0]), tally.take_firsts())
                 if writer is not None and batch.new.n_rows:
                     writer.add(batch)
         partial = tally.finish()
+        wanted = {record for _, record in partial.first_samples()}
+        partial.records = {(number, at): data for at, data in firsts.packed(wanted).items()}
         partial.duplicates = keys.duplicates
         partial.refusals = refusals.first
         partial.units[number] = UnitFacts(
