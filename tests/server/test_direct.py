@@ -15,7 +15,7 @@ from tests.server.raw import API, Answer, Client, request
 from tests.server.running import Served, served
 
 from whichvariant.server import create_app
-from whichvariant.server.direct import LARGEST_BODY, Straight
+from whichvariant.server.direct import LARGEST_BODY
 
 PROFILES = f"{API}/profiles"
 PREFLIGHT = f"{PROFILES}?type=preflight"
@@ -136,7 +136,7 @@ def test_a_preflight_of_a_stored_profile(server: Served, way: Callable[..., Answ
 
 
 async def test_what_is_taken() -> None:
-    straight = Straight(create_app())
+    straight = create_app().straight
     plain = [(b"host", b"shop.example"), (b"content-length", b"120")]
     taken = straight.takes(PREFLIGHT.encode(), plain, None)
     assert taken is not None

@@ -21,6 +21,7 @@ from whichvariant.errors import SettingsError, WhichVariantError
 from whichvariant.profiles.device import device_of
 from whichvariant.server.answering import USUAL, Answering, Exchange, Headers, Reply
 from whichvariant.server.body import Disconnected
+from whichvariant.server.direct import Straight
 from whichvariant.server.endpoints import METHODS
 from whichvariant.server.enrichment import Enricher
 from whichvariant.server.failures import Refused
@@ -77,6 +78,7 @@ class App:
         self.stopping = False
         self.observer = Observer(settings, lambda: self.answering.at_work)
         self.answering.metrics = self.observer.metrics
+        self.straight = Straight(self.answering, self.observer)
         self.shared: Shared | None = None
         if self.observer.metrics is not None:
             self.shared = Shared(self.observer.metrics, os.environ.get(WORKERS_FOLDER))

@@ -20,7 +20,6 @@ from whichvariant.server.observing import Observer
 from whichvariant.server.routing import CREATE, IMPORT, PROFILE, UPSERT, match
 
 if TYPE_CHECKING:
-    from whichvariant.server.app import App
     from whichvariant.server.protocol import Connection
 
 LARGEST_BODY = 64 << 10
@@ -36,9 +35,9 @@ _SPECIAL = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 class Straight:
     """Takes plain requests of an app's connections, and writes the bytes of their answers."""
 
-    def __init__(self, app: App) -> None:
-        self.answering: Answering = app.answering
-        self.observer: Observer = app.observer
+    def __init__(self, answering: Answering, observer: Observer) -> None:
+        self.answering = answering
+        self.observer = observer
         self._heads: dict[tuple[int, Headers], bytes] = {}
         # uvicorn's own headers, the date above all: a new list each second.
         self._defaults: tuple[object, bytes] = (None, b"")

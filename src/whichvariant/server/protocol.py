@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import math
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakKeyDictionary
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import (
@@ -464,16 +463,10 @@ class _LingeringTransport:
         self._connection.linger()
 
 
-_straights: WeakKeyDictionary[App, Straight] = WeakKeyDictionary()
-
-
 def _straight_of(app: Any, config: Config) -> Straight | None:
     """What answers an app's plain requests; None if all have to go through it as ASGI's."""
     if not isinstance(app, App) or app.tracing is not None:
         return None
     if config.root_path or config.access_log or config.limit_concurrency is not None:
         return None
-    straight = _straights.get(app)
-    if straight is None:
-        straight = _straights[app] = Straight(app)
-    return straight
+    return app.straight
