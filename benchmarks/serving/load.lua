@@ -32,7 +32,9 @@ function done(summary, latency, requests)
   local errors = summary.errors
   local parts = {}
   for _, percent in ipairs({ 10, 25, 50, 75, 90, 95, 99, 99.9, 100 }) do
-    parts[#parts + 1] = string.format('"%g":%d', percent, latency:percentile(percent))
+    -- wrk's percentile of 100 is 0.
+    local value = percent < 100 and latency:percentile(percent) or latency.max
+    parts[#parts + 1] = string.format('"%g":%d', percent, value)
   end
   io.write(string.format(
     '\nRESULT {"requests":%d,"duration_us":%d,"failed":%d,"latency_us":{%s}}\n',
