@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import pathlib
 import socket
@@ -10,12 +12,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import uvicorn
 from tests.server.events import identify, page
 from tests.server.raw import API, Answer, Client, request
 from tests.server.running import Served, served
+from uvicorn.server import ServerState
 
 from whichvariant.server import create_app
+from whichvariant.server.app import App
 from whichvariant.server.direct import LARGEST_BODY
+from whichvariant.server.protocol import Connection
+from whichvariant.store.opening import open_store
 
 PROFILES = f"{API}/profiles"
 PREFLIGHT = f"{PROFILES}?type=preflight"
@@ -214,6 +221,68 @@ def test_a_client_that_says_no_more_gets_its_answers(
         for _ in range(count):
             assert client.answer().status == (400 if "other" in query else 200)
         assert client.ends()
+
+
+def test_bytes_of_finished_requests_do_not_count(tmp_path: pathlib.Path) -> None:
+    """However many requests come in one read, and wherever it cuts the last."""
+    with served(tmp_path, "--max-header-bytes", "2048", "--max-body-bytes", "2048") as server:
+        one = CASES["preflight"]()
+        for cut in (40, len(one) - 10):
+            with Client(server.port) as client:
+                client.send(one * 12 + one[:cut])
+                assert [client.answer().status for _ in range(12)] == [200] * 12
+                time.sleep(0.05)
+                assert client.ask(one[cut:]).status == 200
+
+
+def test_one_read_does_not_keep_the_others_waiting(server: Served) -> None:
+    """Of many requests ahead of their answers, only so many are answered at once."""
+    count = 300
+    with Client(server.port) as client:
+        client.send(CASES["preflight"]() * count)
+        statuses = []
+        with contextlib.suppress(EOFError, ConnectionError):
+            statuses += [client.answer().status for _ in range(count)]
+            statuses.append(client.answer().status)
+    assert set(statuses) <= {200, 503}
+    assert whole(server, CASES["preflight"]()).status == 200
+
+
+def test_work_for_who_is_gone_is_counted(tmp_path: pathlib.Path) -> None:
+    name = 'whichvariant_request_duration_seconds_count{endpoint="create",status="2xx"} '
+    with served(tmp_path) as server:
+        for _ in range(20):
+            client = Client(server.port)
+            client.send(CASES["create"]())
+            client.reset()
+        time.sleep(0.5)
+        with Client(server.port) as client:
+            text = client.ask(request("GET", "/metrics")).body.decode()
+        assert server.stop() == 0
+    found = [line.removeprefix(name) for line in text.splitlines() if line.startswith(name)]
+    assert int(float(found[0])) == asyncio.run(stored(tmp_path / "profiles.db")) > 0
+
+
+async def stored(path: pathlib.Path) -> int:
+    """How many profiles a store has."""
+    store = await open_store(str(path))
+    try:
+        return sum(each.profiles for each in (await store.stats()).namespaces)
+    finally:
+        await store.close()
+
+
+async def test_an_app_made_of_it_sees_every_request() -> None:
+    class Own(App):
+        async def __call__(self, *exchange: Any) -> None:
+            """Something else."""
+
+    own = create_app()
+    config = uvicorn.Config(own, http=Connection, access_log=False, proxy_headers=False)
+    config.load()
+    assert Connection(config, ServerState(), {})._straight is own.straight
+    own.__class__ = Own
+    assert Connection(config, ServerState(), {})._straight is None
 
 
 def test_a_refusal_that_ends_the_connection(server: Served) -> None:

@@ -129,6 +129,9 @@ class Answering:
             return None if answer is None else self._success(exchange.route, _data(answer))
         except Exception:  # noqa: BLE001 - what is wrong, `reply` says
             return None
+        finally:
+            # There is no task whose end would forget it.
+            self._catalog.forget_decided()
 
     def headers(self, asked: Mapping[bytes, bytes], reply: Reply) -> Headers:
         """All headers of a reply but `USUAL` and the length."""
@@ -158,9 +161,10 @@ class Answering:
         )
 
     def _success(self, route: Route, data: Any) -> Reply:
+        body = success(data)
         if self.metrics is not None and "experiences" in data:
             self.metrics.selected(route.namespace, data["experiences"])
-        return Reply(200, success(data), self._digest(route))
+        return Reply(200, body, self._digest(route))
 
     def _digest(self, route: Route) -> Headers:
         # Of the engine that decided, which need not be the newest by now. For a batch that was

@@ -122,17 +122,17 @@ class StraightCycle:
             reply = await straight.answering.reply(exchange)
             if connection.flow.write_paused and not self.disconnected:
                 await connection.flow.drain()
+            # Whoever is gone has still made work, which is counted.
+            if not self.disconnected:
+                self.response_started = True
+                connection.write_reply(straight, exchange, reply, self.keep_alive)
+                self.response_complete = True
+                connection.on_response_complete()
+            straight.note(exchange, reply.status, self._started)
         except BaseException:
-            # The server gives up waiting for it.
+            # The server gives up waiting for it; or nobody knows how much was written.
             connection.transport.close()
             raise
-        if self.disconnected:
-            return
-        self.response_started = True
-        connection.write_reply(straight, exchange, reply, self.keep_alive)
-        self.response_complete = True
-        connection.on_response_complete()
-        straight.note(exchange, reply.status, self._started)
 
 
 class _NobodyWaits:

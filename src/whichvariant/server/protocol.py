@@ -11,6 +11,7 @@ timer of the event loop, and are kept to within a quarter of a second.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +33,8 @@ from whichvariant.server.watching import watch_of
 if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
+
+_LOG = logging.getLogger("whichvariant.server")
 
 MOST_AHEAD = 16
 """Requests of one connection that may wait for the answers to those before them."""
@@ -86,6 +89,10 @@ class Connection(HttpToolsProtocol):
         self._body_open = False
         self._body_bytes = 0
         self._fed = 0
+        # Of these, what may belong to the unfinished part: nothing if a request has ended in them.
+        self._counts = 0
+        # How many requests of one read were answered at once.
+        self._at_once = 0
         # The head of a request that offers another protocol, without the offer.
         self._plain_head = b""
         # Set while the head of a request is answered or handled and its body is still coming.
@@ -170,7 +177,8 @@ class Connection(HttpToolsProtocol):
         """Bytes came. What is unfinished after them is looked at here."""
         if self._deaf:
             return
-        self._fed = len(data)
+        self._fed = self._counts = len(data)
+        self._at_once = 0
         while True:
             try:
                 self.parser.feed_data(data)
@@ -183,7 +191,7 @@ class Connection(HttpToolsProtocol):
                 # The parser stops at the end of such a head: it is read once more, as any other.
                 data = self._plain_head + data[upgrade.args[0] :]
                 self._plain_head = b""
-                self._fed = len(data)
+                self._fed = self._counts = len(data)
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             except httptools.HttpParserError as error:
@@ -194,7 +202,7 @@ class Connection(HttpToolsProtocol):
         if self._held is not None:
             self._release()
         if self._head_open:
-            self._head_bytes += self._fed
+            self._head_bytes += self._counts
             if self._head_bytes > self.limits.max_header_bytes:
                 self._refuse(431, self._head_too_large())
         elif self._body_open:
@@ -224,8 +232,8 @@ class Connection(HttpToolsProtocol):
             self._plain_head = self._head_without_offer()
             return
         before = self.cycle
-        if self._straight is not None and (before is None or before.response_complete):
-            self._held = self._plain(self._straight)
+        if before is None or before.response_complete:
+            self._held = self._plain()
         if self._held is None:
             super().on_headers_complete()
         # Headers that come after a body are of no use here, and must not fill the memory.
@@ -240,11 +248,14 @@ class Connection(HttpToolsProtocol):
     def _is_stopping(self) -> bool:
         return self._stopping or getattr(self._app, "stopping", False)
 
-    def _plain(self, straight: Straight) -> Exchange | None:
+    def _plain(self) -> Exchange | None:
         """The request, if it may be answered without ASGI's messages."""
-        parser = self.parser
+        parser, straight = self.parser, self._straight
         if (
-            parser.get_method() != b"POST"
+            straight is None
+            # What was answered waits for the end of the turn, and others wait for that.
+            or self._at_once >= MOST_AHEAD
+            or parser.get_method() != b"POST"
             or parser.get_http_version() != "1.1"
             or not parser.should_keep_alive()
             or self._is_stopping()
@@ -287,6 +298,7 @@ class Connection(HttpToolsProtocol):
         if self._plain_head:
             return
         self._body_open = False
+        self._counts = 0
         if self._held is not None:
             self._answer_straight(self._held)
             return
@@ -305,8 +317,15 @@ class Connection(HttpToolsProtocol):
         pieces, self._pieces, self._held = self._pieces, [], None
         assert self._straight is not None
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        cycle = begin(self, self._straight, held._replace(body=body))
+        try:
+            cycle = begin(self, self._straight, held._replace(body=body))
+        except Exception:  # noqa: BLE001 - nobody knows how much of an answer was written
+            _LOG.exception("a request could not be answered")
+            self._deaf = True
+            self._close()
+            return
         if cycle is None:
+            self._at_once += 1
             self.server_state.total_requests += 1
             self.due = self._watch.now + self.limits.idle_timeout_s
             return
@@ -331,7 +350,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _unfinished_body(self) -> None:
-        self._body_bytes += self._fed
+        self._body_bytes += self._counts
         most = self.limits.max_body_bytes
         if self._body_bytes > _WRAPPED_TIMES * most + _WRAPPED_BYTES:
             self._refuse(413, f"the body is larger than {most} bytes")
@@ -465,8 +484,14 @@ class _LingeringTransport:
 
 def _straight_of(app: Any, config: Config) -> Straight | None:
     """What answers an app's plain requests; None if all have to go through it as ASGI's."""
-    if not isinstance(app, App) or app.tracing is not None:
+    # Whoever makes an app of their own of it wants to see every request.
+    if not isinstance(app, App) or type(app).__call__ is not App.__call__ or app.tracing:
         return None
-    if config.root_path or config.access_log or config.limit_concurrency is not None:
+    if (
+        config.root_path
+        or config.access_log
+        or config.limit_concurrency is not None
+        or getattr(config, "reset_contextvars", False)
+    ):
         return None
     return app.straight

@@ -132,6 +132,11 @@ class Catalog:
         """
         return _decided.get()
 
+    @staticmethod
+    def forget_decided() -> None:
+        """What `decided` gives is nobody's business any more."""
+        _decided.set(None)
+
     def entries(self) -> list[Entry]:
         """All entries, by namespace."""
         return [self._entries[namespace] for namespace in sorted(self._entries)]
