@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 from whichvariant.server import create_app
 from whichvariant.server.app import App
 from whichvariant.server.direct import LARGEST_BODY
-from whichvariant.server.protocol import Connection
+from whichvariant.server.protocol import MOST_AHEAD, Connection
 from whichvariant.store.opening import open_store
 
 PROFILES = f"{API}/profiles"
@@ -238,13 +238,14 @@ def test_bytes_of_finished_requests_do_not_count(tmp_path: pathlib.Path) -> None
 def test_one_read_does_not_keep_the_others_waiting(server: Served) -> None:
     """Of many requests ahead of their answers, only so many are answered at once."""
     count = 300
+    statuses = []
     with Client(server.port) as client:
         client.send(CASES["preflight"]() * count)
-        statuses = []
         with contextlib.suppress(EOFError, ConnectionError):
-            statuses += [client.answer().status for _ in range(count)]
-            statuses.append(client.answer().status)
-    assert set(statuses) <= {200, 503}
+            for _ in range(count):
+                statuses.append(client.answer().status)  # noqa: PERF401 - as far as they come
+    assert set(statuses) == {200, 503}
+    assert statuses.count(200) >= MOST_AHEAD
     assert whole(server, CASES["preflight"]()).status == 200
 
 
