@@ -101,11 +101,11 @@ class UnitReader:
         SourceError
             The file cannot be read, or no further.
         """
-        if not self.source.tables and self.file.format in ("ndjson", "json", "msgpack"):
+        if self.source.tables:
+            yield from self._tables(self.tables())
+        elif self.file.format in ("ndjson", "json", "msgpack"):
             with reading(self.file.name, self._place()), self._stream() as stream:
                 yield from self._bytes(stream)
-        elif self.source.tables:
-            yield from self._tables(self.tables())
         else:
             with reading(self.file.name):
                 yield from self._tables(self.tables())

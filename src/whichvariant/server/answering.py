@@ -36,6 +36,9 @@ _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 USUAL: Headers = (_JSON, _NO_STORE, _NO_SNIFFING)
 """The headers of every reply that has a body."""
 
+CLOSE = (b"connection", b"close")
+"""The header of a reply with which the connection ends."""
+
 _ONE_PROFILE = frozenset({CREATE, PROFILE})
 
 
@@ -65,10 +68,12 @@ class Answering:
         self,
         settings: ServerSettings,
         catalog: Catalog,
+        metrics: Metrics | None,
         start: Callable[[], Awaitable[Running]],
     ) -> None:
         self._settings = settings
         self._catalog = catalog
+        self._metrics = metrics
         self._start = start
         self._cors = Cors(settings.cors_origins)
         self._body = BodyReader(
@@ -76,7 +81,6 @@ class Answering:
         )
         self._evaluations = Evaluations(catalog)
         self.running: Running | None = None
-        self.metrics: Metrics | None = None
         self.at_work = 0
 
     async def reply(self, exchange: Exchange) -> Reply:
@@ -155,15 +159,15 @@ class Answering:
         closing: Headers = ()
         if isinstance(error, Refused) and error.close:
             # What is left of the body is not read, so the connection cannot go on.
-            closing = ((b"connection", b"close"),)
+            closing = (CLOSE,)
         return Reply(
             status, body or failure(answer.code, answer.message), (*answer.headers, *closing)
         )
 
     def _success(self, route: Route, data: Any) -> Reply:
         body = success(data)
-        if self.metrics is not None and "experiences" in data:
-            self.metrics.selected(route.namespace, data["experiences"])
+        if self._metrics is not None and "experiences" in data:
+            self._metrics.selected(route.namespace, data["experiences"])
         return Reply(200, body, self._digest(route))
 
     def _digest(self, route: Route) -> Headers:

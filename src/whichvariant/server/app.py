@@ -1,7 +1,7 @@
 """The server as an ASGI application.
 
-The API's endpoints are answered right here, by as little as possible: they are what a page waits
-for. Everything else is Starlette's (`pages`).
+Requests to the API's endpoints go to `answering`, by as little as possible: they are what a page
+waits for. Everything else is Starlette's (`pages`).
 """
 
 from __future__ import annotations
@@ -74,10 +74,9 @@ class App:
         self._closed = False
         self.on_loaded: Callable[[], object] = _nothing
         self._pages: Starlette | None = None
-        self.answering = Answering(settings, catalog, self.start)
         self.stopping = False
         self.observer = Observer(settings, lambda: self.answering.at_work)
-        self.answering.metrics = self.observer.metrics
+        self.answering = Answering(settings, catalog, self.observer.metrics, self.start)
         self.straight = Straight(self.answering, self.observer)
         self.shared: Shared | None = None
         if self.observer.metrics is not None:

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from whichvariant.server.answering import Exchange, Reply
+from whichvariant.server.answering import CLOSE, Exchange, Reply
 from whichvariant.server.app import App
 from whichvariant.server.direct import Straight, begin
 from whichvariant.server.envelope import INTERNAL, INVALID_DATA, failure
@@ -42,7 +42,6 @@ MOST_AHEAD = 16
 MOST_HEADERS = 100
 """Headers of a request."""
 
-_CLOSE = (b"connection", b"close")
 _VERSIONS = frozenset({"1.1", "1.0"})
 _OFFERS = frozenset({b"upgrade", b"http2-settings"})
 # A client that is still sending must be able to read why it is cut off, or it sees a reset.
@@ -338,15 +337,12 @@ class Connection(HttpToolsProtocol):
         self, straight: Straight, exchange: Exchange, reply: Reply, keep_alive: bool
     ) -> None:
         """Write an answer as a whole."""
-        ends = not keep_alive
-        if ends or _CLOSE in reply.headers:
-            if ends:
-                reply = reply._replace(headers=(*reply.headers, _CLOSE))
-            ends = True
+        if not keep_alive and CLOSE not in reply.headers:
+            reply = reply._replace(headers=(*reply.headers, CLOSE))
         self.transport.write(
             straight.answer(exchange.headers, reply, self.server_state.default_headers)
         )
-        if ends:
+        if CLOSE in reply.headers:
             self.transport.close()
 
     def _unfinished_body(self) -> None:
