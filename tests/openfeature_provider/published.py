@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import fcntl
 import functools
-import os
 import pathlib
 import subprocess
 import sys
 import tarfile
-from typing import Any, NoReturn
+from typing import Any
 
-import pytest
 from gherkin.parser import Parser
 from gherkin.pickles.compiler import Compiler
+from tests.sdk.npm import unavailable
 
 VERSION = "0.1.5"
 SHA256 = "e00d67eb6987cdfd62cb60ecf0b2b2bb12f9834f9d009e63af2dbbf73d7603d9"
@@ -67,11 +66,5 @@ def _distribution() -> pathlib.Path:
                 check=False,
             )
             if finished.returncode != 0:
-                _unavailable(f"pip could not download the scenarios:\n{finished.stderr[-2000:]}")
+                unavailable(f"pip could not download the scenarios:\n{finished.stderr[-2000:]}")
     return path
-
-
-def _unavailable(reason: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
+from tests.sdk.npm import unavailable
 
 HERE = pathlib.Path(__file__).parent
 CACHE = HERE.parents[1] / ".cache" / "page"
@@ -27,13 +26,6 @@ FLAGS = [
     "--disable-sync",
 ]
 INSTALL_SECONDS = 300
-
-
-def unavailable(reason: str) -> None:
-    """Skip, or fail where a test that does not run would go unnoticed."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @contextmanager

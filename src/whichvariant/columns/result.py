@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -223,13 +224,18 @@ class ColumnsResult:
         )
 
 
+def is_wide(highest_indices: Iterable[int]) -> bool:
+    """Whether indices up to these are uint16, as the core has them: 255 is the mark for none."""
+    return any(highest >= 255 for highest in highest_indices)
+
+
 def arrays_for(engine: Engine, n_rows: int) -> Arrays:
     """Room for the variants and audiences of ``n_rows`` profiles."""
     program = engine.program
     n_experiences, n_audiences = len(program.experience_ids), len(program.audience_ids)
-    is_wide = any(program.highest_index(number) >= 255 for number in range(n_experiences))
+    wide = is_wide(program.highest_index(number) for number in range(n_experiences))
     shape = n_experiences, -(-n_rows // BLOCK_ROWS) * BLOCK_ROWS
-    variants: Variants = np.empty(shape, np.uint16) if is_wide else np.empty(shape, np.uint8)
+    variants: Variants = np.empty(shape, np.uint16) if wide else np.empty(shape, np.uint8)
     return variants, np.zeros((n_audiences, shape[1] // 64), np.uint64)
 
 

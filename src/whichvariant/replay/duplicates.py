@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import xxhash
@@ -118,6 +119,44 @@ def write_runs(path: str, runs: list[Keys]) -> None:
     write_atomically(path, lengths.tobytes() + b"".join(run.tobytes() for run in runs))
 
 
+class Run(Protocol):
+    """The sorted keys of one run."""
+
+    @property
+    def n(self) -> int:
+        """How many keys it has."""
+        ...
+
+    def high_halves(self) -> NDArray[np.uint64]:
+        """The high halves of all keys."""
+        ...
+
+    def part(self, low: int, high: int) -> Keys:
+        """Some of the keys."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRun:
+    """A run in memory."""
+
+    keys: Keys
+
+    @property
+    def n(self) -> int:
+        """How many keys it has."""
+        return len(self.high_halves())
+
+    def high_halves(self) -> NDArray[np.uint64]:
+        """The high halves of all keys."""
+        halves: NDArray[np.uint64] = self.keys[0]
+        return halves
+
+    def part(self, low: int, high: int) -> Keys:
+        """Some of the keys."""
+        return self.keys[:, low:high]
+
+
 @dataclass(frozen=True, slots=True)
 class KeptRun:
     """The sorted keys of a run on disk; nothing of them stays in memory.
@@ -171,13 +210,13 @@ def across_runs(paths: Iterable[tuple[int, str]]) -> dict[int, dict[int, Keys]]:
     )
 
 
-def later_runs(runs: Sequence[tuple[int, int, Keys | KeptRun]]) -> dict[int, dict[int, Keys]]:
+def later_runs(runs: Sequence[tuple[int, int, Run]]) -> dict[int, dict[int, Keys]]:
     """As `across_runs`, for the sorted keys of (unit, number of its run), in order."""
-    runs = [run for run in runs if _length(run[2])]
+    runs = [run for run in runs if run[2].n]
     found: dict[int, dict[int, list[Keys]]] = {}
     if len(runs) < 2:
         return {}
-    total = sum(_length(run) for _, _, run in runs)
+    total = sum(run.n for _, _, run in runs)
     bits = max((total // _BUCKET_KEYS).bit_length(), 0)
     bounds = [_bounds(run, bits) for _, _, run in runs]
     for bucket in range(1 << bits):
@@ -185,7 +224,7 @@ def later_runs(runs: Sequence[tuple[int, int, Keys | KeptRun]]) -> dict[int, dic
         owners = []
         for owner, (_, _, run) in enumerate(runs):
             low, high = bounds[owner][bucket : bucket + 2].tolist()
-            parts.append(run.part(low, high) if isinstance(run, KeptRun) else run[:, low:high])
+            parts.append(run.part(low, high))
             owners.append(np.full(high - low, owner, np.int64))
         keys = np.concatenate(parts, axis=1)
         owner_of = np.concatenate(owners)
@@ -201,17 +240,12 @@ def later_runs(runs: Sequence[tuple[int, int, Keys | KeptRun]]) -> dict[int, dic
     }
 
 
-def _length(run: Keys | KeptRun) -> int:
-    return run.n if isinstance(run, KeptRun) else run.shape[1]
-
-
-def _bounds(run: Keys | KeptRun, bits: int) -> NDArray[np.int64]:
+def _bounds(run: Run, bits: int) -> NDArray[np.int64]:
     """Where each of 2**bits equal ranges of keys begins in a run, and where the last one ends."""
     if bits == 0:
-        return np.array([0, _length(run)])
+        return np.array([0, run.n])
     starts = np.arange(1, 1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
-    halves = run.high_halves() if isinstance(run, KeptRun) else run[0]
-    return np.concatenate([[0], np.searchsorted(halves, starts), [_length(run)]])
+    return np.concatenate([[0], np.searchsorted(run.high_halves(), starts), [run.n]])
 
 
 def _later(keys: Keys, owners: NDArray[np.int64]) -> Iterator[tuple[int, Keys]]:

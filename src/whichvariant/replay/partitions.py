@@ -20,7 +20,7 @@ from whichvariant import clock
 from whichvariant.columns import Intake
 from whichvariant.profiles.times import parse_time
 from whichvariant.replay.batches import Batch, Keys
-from whichvariant.replay.duplicates import contains, later_runs, sorted_keys
+from whichvariant.replay.duplicates import HeldRun, contains, later_runs, sorted_keys
 from whichvariant.replay.partial import SAMPLES, Partial, UnitFacts
 from whichvariant.replay.plan import Plan
 from whichvariant.replay.reading import RefusedRecord, UnitReader
@@ -187,7 +187,7 @@ def _repeated(rows: Iterable[Row]) -> Keys:
         again = np.zeros(keys.shape[1], np.bool_)
         again[1:] = (keys[:, 1:] == keys[:, :-1]).all(axis=0)
         found.append(keys[:, again])
-        runs.append((number, 0, keys[:, ~again]))
+        runs.append((number, 0, HeldRun(keys[:, ~again])))
     found += [keys for by_run in later_runs(runs).values() for keys in by_run.values()]
     if not found:
         return _NO_KEYS

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from whichvariant.columns.result import is_wide
 from whichvariant.contracts import (
     AllOf,
     AnyOf,
@@ -163,12 +164,12 @@ class Plan:
         for side, configuration in sides:
             experiences = () if configuration is None else configuration.experiences
             # As wide as the indices of the whole side are (`ColumnsResult.variants`).
-            is_wide = any(experience.highest_index >= 255 for experience in experiences)
+            wide = is_wide(experience.highest_index for experience in experiences)
             for number, experience in enumerate(experiences):
                 for name, default, by_index in codes_of(experience):
                     spot = spots.setdefault(name, Spot(name, [default]))
                     codes = known.setdefault(name, {_identity(default): 0})
-                    table = np.zeros(1 << 16 if is_wide else 256, np.uint16)
+                    table = np.zeros(1 << 16 if wide else 256, np.uint16)
                     for index, value in enumerate(by_index):
                         key = _identity(value)
                         if key not in codes:
